@@ -1,0 +1,114 @@
+# How a layer, a test and a benchmark are built. The only place that knows compiler flags.
+#
+#   lowrank_layer(NAME [SHARED] HEADERS h... SOURCES s... [DEPENDS target...] [PRIVATE_DEPENDS target...])
+#       lowrank_NAME with the alias lowrank::NAME, its public header set and its install rule.
+#   lowrank_test(LAYER UNIT [DEPENDS target...])
+#       tests/LAYER/UNIT_test.cpp as the program LAYER_UNIT_test, registered with ctest under the label LAYER.
+#   lowrank_bench(UNIT [DEPENDS target...])
+#       bench/UNIT_bench.cpp as the program UNIT_bench.
+#
+# A target that links LibTorch shares one precompiled header, made once by lowrank_precompiled.
+
+set(LOWRANK_LAYERS "" CACHE INTERNAL "")
+
+function(lowrank_flags target)
+  if(LOWRANK_DEVELOPER_MODE)
+    target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Werror)
+  endif()
+  if(LOWRANK_CCACHE)
+    target_compile_options(${target} PRIVATE -fpch-preprocess)
+  endif()
+  if(LOWRANK_SANITIZER STREQUAL "address")
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE -fsanitize=address,undefined)
+  elseif(LOWRANK_SANITIZER STREQUAL "thread")
+    target_compile_options(${target} PRIVATE -fsanitize=thread -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE -fsanitize=thread)
+  endif()
+endfunction()
+
+# The precompiled header of all torch code: 15 seconds once instead of in every file.
+function(lowrank_precompile target)
+  if(NOT TARGET lowrank_precompiled)
+    file(WRITE "${PROJECT_BINARY_DIR}/precompiled.cpp" "// Exists to own the precompiled header.\n")
+    add_library(lowrank_precompiled OBJECT "${PROJECT_BINARY_DIR}/precompiled.cpp")
+    target_link_libraries(lowrank_precompiled PRIVATE lowrank::torch)
+    target_precompile_headers(lowrank_precompiled PRIVATE
+      <algorithm> <cmath> <cstdint> <filesystem> <fstream> <functional> <map> <memory> <optional>
+      <string> <string_view> <variant> <vector>
+      <ATen/ATen.h> <ATen/Parallel.h> <torch/library.h> <torch/csrc/autograd/custom_function.h>
+      <torch/nn/module.h> <torch/nn/pimpl.h> <torch/nn/modules/linear.h>
+      <torch/nn/modules/normalization.h> <torch/nn/modules/embedding.h>
+      <torch/nn/modules/container/modulelist.h>)
+    lowrank_flags(lowrank_precompiled)
+  endif()
+  target_precompile_headers(${target} REUSE_FROM lowrank_precompiled)
+endfunction()
+
+# Whether a target links LibTorch, directly or through a layer.
+function(lowrank_uses_torch result)
+  set(${result} FALSE PARENT_SCOPE)
+  foreach(dependency ${ARGN})
+    if(dependency STREQUAL "lowrank::torch")
+      set(${result} TRUE PARENT_SCOPE)
+    elseif(TARGET ${dependency})
+      get_target_property(torch ${dependency} LOWRANK_USES_TORCH)
+      if(torch)
+        set(${result} TRUE PARENT_SCOPE)
+      endif()
+    endif()
+  endforeach()
+endfunction()
+
+function(lowrank_layer name)
+  cmake_parse_arguments(ARG "SHARED" "" "HEADERS;SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  set(target lowrank_${name})
+  if(ARG_SHARED)
+    add_library(${target} SHARED)
+    set_target_properties(${target} PROPERTIES DEFINE_SYMBOL "")
+  else()
+    add_library(${target} STATIC)
+  endif()
+  add_library(lowrank::${name} ALIAS ${target})
+  target_sources(${target}
+    PRIVATE ${ARG_SOURCES}
+    PUBLIC FILE_SET HEADERS BASE_DIRS "${PROJECT_SOURCE_DIR}" FILES ${ARG_HEADERS})
+  target_link_libraries(${target} PUBLIC ${ARG_DEPENDS} PRIVATE ${ARG_PRIVATE_DEPENDS})
+  lowrank_flags(${target})
+  lowrank_uses_torch(torch ${ARG_DEPENDS} ${ARG_PRIVATE_DEPENDS})
+  set_target_properties(${target} PROPERTIES
+    LOWRANK_USES_TORCH ${torch} EXPORT_NAME ${name}
+    VERIFY_INTERFACE_HEADER_SETS ${LOWRANK_DEVELOPER_MODE}
+    INSTALL_RPATH "$ORIGIN;${LOWRANK_TORCH_LIBRARIES}")
+  if(torch)
+    lowrank_precompile(${target})
+  endif()
+  set(LOWRANK_LAYERS ${LOWRANK_LAYERS} ${target} CACHE INTERNAL "")
+endfunction()
+
+function(lowrank_program target)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${target} ${ARG_SOURCES})
+  target_link_libraries(${target} PRIVATE ${ARG_DEPENDS})
+  lowrank_flags(${target})
+  lowrank_uses_torch(torch ${ARG_DEPENDS})
+  if(torch)
+    lowrank_precompile(${target})
+  endif()
+endfunction()
+
+function(lowrank_test layer unit)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  set(target ${layer}_${unit}_test)
+  lowrank_program(${target} SOURCES "${PROJECT_SOURCE_DIR}/tests/${layer}/${unit}_test.cpp"
+                  DEPENDS ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${layer}.${unit} COMMAND ${target} --gtest_brief=1)
+  set_tests_properties(${layer}.${unit} PROPERTIES LABELS ${layer} TIMEOUT 600
+                       ENVIRONMENT "LOWRANK_SHARED=${PROJECT_SOURCE_DIR}/../shared")
+endfunction()
+
+function(lowrank_bench unit)
+  cmake_parse_arguments(ARG "" "" "DEPENDS" ${ARGN})
+  lowrank_program(${unit}_bench SOURCES "${PROJECT_SOURCE_DIR}/bench/${unit}_bench.cpp"
+                  DEPENDS ${ARG_DEPENDS} benchmark::benchmark)
+endfunction()

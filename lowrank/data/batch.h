@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "lowrank/data/dataset.h"
+#include "lowrank/text/tokenizer.h"
+
+namespace lowrank::data {
+
+// A ragged batch: the tokens of all sequences one after the other.
+struct Batch {
+  at::Tensor tokens;             // [total] int64
+  at::Tensor offsets;            // [b + 1] int64
+  at::Tensor segments;           // [total] int64, 0 for the first text, 1 for the pair; or undefined
+  at::Tensor labels;             // [b] int64 class; masked language model: [total], -100 = no loss
+  std::vector<int64_t> indices;  // of the examples in their dataset
+
+  int64_t size() const { return offsets.numel() - 1; }
+  int64_t total() const { return tokens.numel(); }
+};
+
+struct BatchOptions {
+  int64_t batch_size = 8;         // most sequences of a batch
+  int64_t token_budget = 0;       // most tokens of a batch (one longer sequence alone is allowed); 0: none
+  int64_t max_length = 16384;     // tokens kept of a sequence, special tokens included
+  std::string on_overflow = "truncate";  // "error" names the source and both lengths
+  bool special_tokens = false;    // CLS before, SEP after (and between the texts of a pair)
+  double random_window = 0;       // training: share of longer examples read from a random position
+  bool masked = false;            // masked language model
+  double mask_share = 0.15;       // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
+  int64_t bucket = 64;            // batches are cut from runs of this many batches sorted by length
+  uint64_t seed = 0;
+};
+
+// The ids of one example as a batch holds them, window chosen by `random_state` (0: from the start).
+struct EncodedExample {
+  std::vector<int64_t> tokens, segments;
+};
+EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
+                      const BatchOptions& options, uint64_t random_state = 0);
+
+// Batches in the order of the dataset (evaluation): each example once, sorted into batches by length,
+// deterministic. `indices` says which example a row is.
+class EvaluationBatches {
+ public:
+  EvaluationBatches(const Dataset& dataset, std::shared_ptr<const text::Tokenizer> tokenizer,
+                    const BatchOptions& options);
+  ~EvaluationBatches();
+  int64_t count() const;
+  bool next(Batch& batch);  // false at the end
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Where a TrainingBatches stands: batches already handed out. Two of equal dataset, options and
+// position go on with the same batches, to the bit.
+struct SamplerState {
+  int64_t epoch = 0;
+  int64_t batch = 0;  // within the epoch
+};
+
+// Endless shuffled batches with prefetch in a thread. The content of batch i of epoch e depends only
+// on (dataset, options, e, i), never on timing.
+class TrainingBatches {
+ public:
+  TrainingBatches(const Dataset& dataset, std::shared_ptr<const text::Tokenizer> tokenizer,
+                  const BatchOptions& options, SamplerState start = {});
+  ~TrainingBatches();
+  Batch next();                 // rethrows what the prefetch thread met
+  SamplerState state() const;   // after the batches that next() returned
+  int64_t batches_per_epoch() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace lowrank::data

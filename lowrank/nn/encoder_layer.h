@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include <cstdint>
+#include <string>
+
+#include "lowrank/nn/attention.h"
+
+namespace lowrank::nn {
+
+enum class NormPosition { kPre, kPost };
+
+struct EncoderLayerOptions {
+  AttentionOptions attention;
+  int64_t feed_forward = 128;
+  std::string activation = "gelu";  // erf form; or "relu"
+  NormPosition norm = NormPosition::kPre;
+  double dropout = 0;  // of both residual branches
+  double norm_epsilon = 1e-5;
+};
+
+// One transformer encoder layer over a ragged batch.
+//
+//   pre:  x <- x + attention(norm1(x)),  x <- x + feed_forward(norm2(x))      (Xiong et al. 2020)
+//   post: x <- norm1(x + attention(x)),  x <- norm2(x + feed_forward(x))      (Vaswani et al. 2017)
+class EncoderLayerImpl : public torch::nn::Module {
+ public:
+  explicit EncoderLayerImpl(const EncoderLayerOptions& options);
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& offsets,
+                     const at::Tensor& shared_e = {});
+
+  Attention attention{nullptr};
+  torch::nn::LayerNorm norm1{nullptr}, norm2{nullptr};
+  torch::nn::Linear expand{nullptr}, contract{nullptr};
+
+ private:
+  EncoderLayerOptions options_;
+};
+TORCH_MODULE(EncoderLayer);
+
+}  // namespace lowrank::nn

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "lowrank/train/evaluate.h"
+#include "lowrank/train/recipe.h"
+
+namespace lowrank::train {
+
+// What a run tells whoever watches it. The library prints nothing.
+class Watcher {
+ public:
+  virtual ~Watcher() = default;
+  struct Step {
+    int64_t step = 0, epoch = 0;
+    double loss = 0, learning_rate = 0, gradient_norm = 0;
+    double tokens_per_second = 0;
+    double done = 0;              // share of the run, 0 to 1
+    double seconds_left = 0;
+  };
+  virtual void on_start(const models::Model&, const Recipe&) {}
+  virtual void on_step(const Step&) {}
+  virtual void on_evaluation(int64_t /*step*/, const Evaluation&, bool /*best*/) {}
+  virtual void on_save(int64_t /*step*/, const std::filesystem::path&) {}
+  virtual void on_note(const std::string&) {}  // a full disk, an early stop ...
+};
+
+enum class Ended { kDone, kEarlyStop, kInterrupted, kDiskFull };
+
+struct TrainResult {
+  Ended ended = Ended::kDone;
+  int64_t steps = 0;
+  double seconds = 0;                 // of training, this and earlier sittings
+  double best = 0;                    // validation accuracy, or -loss for a language model
+  std::filesystem::path best_folder;  // model directory of the best evaluation
+};
+
+// Trains into recipe.train.output:
+//   recipe.toml.json  the recipe as run           metrics.jsonl   a line a log or evaluation
+//   events.out.*      TensorBoard                 loss.png        the curve
+//   best/             model directory of the best evaluation
+//   last/             checkpoint: model, optimizer, state.json; replaced atomically
+// `resume` goes on from last/ to the same bits as an uninterrupted run. `stop` (set by a signal
+// handler) ends after the step in progress, with last/ saved. Throws Error before the first step
+// when the folder cannot be written, lacks space, or holds a run and resume is false.
+TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
+                  const std::atomic<bool>& stop);
+
+// Rebuilds what `eval` and `predict` need from a run's or a model's folder.
+struct TrainedModel {
+  std::shared_ptr<models::Model> model;
+  Recipe recipe;               // the one it was trained with
+  std::filesystem::path folder;  // that the model was read from: <run>/best, or the folder itself
+};
+TrainedModel load_trained(const std::filesystem::path& folder);
+
+}  // namespace lowrank::train
