@@ -52,14 +52,14 @@ struct AttentionCase {
 
 inline std::vector<AttentionCase> attention_shapes() {
   return {
-      {{1}, 1, 1, 1},                  // smallest
-      {{48, 31}, 3, 20, 16},           // nothing is a power of two
-      {{33}, 2, 33, 33},               // m == n, odd head size
-      {{34}, 1, 8, 33},                // one token more than landmarks: segments of 2 and 1
-      {{7, 0, 90, 5, 1}, 2, 16, 6},    // shorter than m, empty, and one token between longer ones
-      {{0, 0}, 2, 4, 3},               // nothing but empty sequences
-      {{}, 2, 4, 3},                   // no sequences
-      {{200, 130}, 4, 64, 64},         // BERT-base head
+      {{1}, 1, 1, 1},                // smallest
+      {{48, 31}, 3, 20, 16},         // nothing is a power of two
+      {{33}, 2, 33, 33},             // m == n, odd head size
+      {{34}, 1, 8, 33},              // one token more than landmarks: segments of 2 and 1
+      {{7, 0, 90, 5, 1}, 2, 16, 6},  // shorter than m, empty, and one token between longer ones
+      {{0, 0}, 2, 4, 3},             // nothing but empty sequences
+      {{}, 2, 4, 3},                 // no sequences
+      {{200, 130}, 4, 64, 64},       // BERT-base head
   };
 }
 
