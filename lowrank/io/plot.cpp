@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <system_error>
 
@@ -22,6 +23,10 @@ namespace {
 constexpr std::array kColors = {"#1f5fa8", "#d9622b", "#2f8f5b", "#8e4aa0",
                                 "#b58900", "#4a5568", "#1797a6", "#b03a48"};
 constexpr const char* kText = "#1f2937";
+// From white to blue; text on it is light from kDarkFrom on.
+constexpr const char* kPalette =
+    "0 '#ffffff', 0.15 '#e3edf7', 0.5 '#7fb0d9', 0.75 '#2f78b7', 1 '#0b3d78'";
+constexpr double kDarkFrom = 0.55;
 
 // ---- Running gnuplot
 
@@ -187,10 +192,8 @@ void require_rectangle(const MatrixPlot& plot) {
   throw Error("The matrix needs a value for every row and every column, and at least one of each.");
 }
 
-std::string matrix_script(const MatrixPlot& plot) {
-  require_rectangle(plot);
-  const size_t rows = plot.rows.size(), columns = plot.columns.size();
-  const size_t larger = std::max(rows, columns);
+// Zero is always in it, so that white means none.
+std::pair<double, double> value_range(const MatrixPlot& plot) {
   double lowest = 0, highest = 0;
   for (const auto& row : plot.values) {
     for (const double value : row) {
@@ -199,51 +202,61 @@ std::string matrix_script(const MatrixPlot& plot) {
       highest = std::max(highest, value);
     }
   }
-  if (highest == lowest) highest = lowest + 1;
+  return {lowest, highest > lowest ? highest : lowest + 1};
+}
 
+std::string matrix_settings(const MatrixPlot& plot) {
+  const size_t rows = plot.rows.size(), columns = plot.columns.size();
+  const bool many = std::max(rows, columns) > 12;
+  const char* x_options = many          ? "rotate by -90 font ',11'"
+                          : columns > 5 ? "rotate by -40 left"
+                                        : "";
+  const auto [lowest, highest] = value_range(plot);
+  return common_settings(plot.title, plot.x_label, plot.y_label, many ? 1000 : 750) +
+         named_tics("xtics", plot.columns, x_options) +
+         named_tics("ytics", plot.rows, many ? "font ',11'" : "") +
+         fmt::format(
+             "set palette defined ({})\n"
+             "set cbrange [{}:{}]\n"
+             "set xrange [-0.5:{}]\n"
+             "set yrange [{}:-0.5]\n"
+             "set size ratio {}\n"
+             "set tmargin 4\n"
+             "set border linecolor rgb '#9ca3af'\n"
+             "set tics scale 0\n"
+             "unset colorbox\n"
+             "unset key\n",
+             kPalette, lowest, highest, static_cast<double>(columns) - 0.5,
+             static_cast<double>(rows) - 0.5,
+             static_cast<double>(rows) / static_cast<double>(columns));
+}
+
+std::string matrix_script(const MatrixPlot& plot) {
+  require_rectangle(plot);
+  const auto [lowest, highest] = value_range(plot);
   std::string cells, dark, light;
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t j = 0; j < columns; ++j) {
+  for (size_t i = 0; i < plot.rows.size(); ++i) {
+    for (size_t j = 0; j < plot.columns.size(); ++j) {
       const double value = plot.values[i][j];
       cells += fmt::format("{} {} {}\n", j, i, number(value));
-      // The palette below turns from light to dark half way.
-      std::string& text = value > lowest + 0.55 * (highest - lowest) ? light : dark;
-      text += fmt::format("{} {} {}\n", j, i, cell_text(value));
+      std::string& texts = value > lowest + kDarkFrom * (highest - lowest) ? light : dark;
+      texts += fmt::format("{} {} {}\n", j, i, cell_text(value));
     }
   }
-  const bool many = larger > 12;
+  const size_t larger = std::max(plot.rows.size(), plot.columns.size());
   const int font = larger <= 6 ? 16 : larger <= 12 ? 13 : larger <= 20 ? 10 : 8;
-  std::string script = common_settings(plot.title, plot.x_label, plot.y_label, many ? 1000 : 750);
+  std::string script = matrix_settings(plot);
   script += fmt::format("$cells << END\n{}END\n$dark << END\n{}END\n$light << END\n{}END\n", cells,
                         dark, light);
-  script += named_tics("xtics", plot.columns,
-                       many          ? "rotate by -90 font ',11'"
-                       : columns > 5 ? "rotate by -40 left"
-                                     : "");
-  script += named_tics("ytics", plot.rows, many ? "font ',11'" : "");
-  script += fmt::format(
-      "set palette defined (0 '#ffffff', 0.15 '#e3edf7', 0.5 '#7fb0d9', 0.75 '#2f78b7', 1 "
-      "'#0b3d78')\n"
-      "set cbrange [{}:{}]\n"
-      "set xrange [-0.5:{}]\n"
-      "set yrange [{}:-0.5]\n"
-      "set size ratio {}\n"
-      "set tmargin 4\n"
-      "set border linecolor rgb '#9ca3af'\n"
-      "set tics scale 0\n"
-      "unset colorbox\n"
-      "unset key\n",
-      lowest, highest, static_cast<double>(columns) - 0.5, static_cast<double>(rows) - 0.5,
-      static_cast<double>(rows) / static_cast<double>(columns));
-  const auto texts = [&](const char* block, const char* color) {
-    return fmt::format(", ${} using 1:2:3 with labels font ',{}' textcolor rgb '{}'", block, font,
-                       color);
-  };
   script +=
       "plot $cells using 1:2:(0.5):(0.5):3 with boxxyerror fillstyle solid border rgb '#eef1f5' "
       "linecolor palette";
-  if (!dark.empty()) script += texts("dark", kText);
-  if (!light.empty()) script += texts("light", "#ffffff");
+  const auto draw_texts = [&](const char* block, const char* color) {
+    script += fmt::format(", ${} using 1:2:3 with labels font ',{}' textcolor rgb '{}'", block,
+                          font, color);
+  };
+  if (!dark.empty()) draw_texts("dark", kText);
+  if (!light.empty()) draw_texts("light", "#ffffff");
   return script + "\n";
 }
 

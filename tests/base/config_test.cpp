@@ -271,7 +271,7 @@ TEST(ConfigReaders, AnswerDamagedFilesWithAnError) {
       "inner = {width = 9}\n[[layers]]\nwidth = 1\n";
   std::mt19937 random(1);
   const auto damaged = [&](std::string text) {
-    for (uint32_t changes = 1 + random() % 3; changes > 0; --changes) {
+    for (auto changes = 1 + random() % 3; changes > 0; --changes) {
       const size_t place = random() % text.size();
       if (random() % 4 == 0) {
         text.erase(place, 1 + random() % 5);

@@ -304,7 +304,7 @@ TEST_F(SafetensorsReader, AnswersDamagedFilesWithAnError) {
   int refused = 0;
   for (int round = 0; round < 5000; ++round) {
     std::string damaged = whole;
-    for (uint32_t changes = 1 + random() % 3; changes > 0; --changes) {
+    for (auto changes = 1 + random() % 3; changes > 0; --changes) {
       const char byte =
           static_cast<char>(random() % 2 ? random() : "0123456789-.[]{},"[random() % 17]);
       damaged[random() % damaged.size()] = byte;
