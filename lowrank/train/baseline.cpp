@@ -97,8 +97,9 @@ LinearModel fit(std::vector<Features>& features, const data::Dataset& dataset) {
 
 }  // namespace
 
-Evaluation linear_baseline(const data::Dataset& train, const data::Dataset& test,
+Evaluation linear_baseline(const data::Splits& splits, const data::Dataset& test,
                            int64_t most_bytes) {
+  const data::Dataset& train = splits.train;
   const auto start = std::chrono::steady_clock::now();
   check_labeled(train, "training");
   check_labeled(test, "test");

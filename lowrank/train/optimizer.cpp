@@ -50,6 +50,9 @@ AdamW::AdamW(const std::vector<ParameterGroup>& groups, std::array<double, 2> be
   }
 }
 
+AdamW::AdamW(const models::Model& model, const TrainOptions& options)
+    : AdamW(parameter_groups(model, options), options.betas, options.epsilon) {}
+
 void AdamW::zero_grad() {
   for (Group& group : groups_) {
     for (Slot& slot : group.slots) slot.parameter.mutable_grad() = at::Tensor();

@@ -36,6 +36,8 @@ std::vector<ParameterGroup> parameter_groups(const models::Model& model,
 class AdamW {
  public:
   AdamW(const std::vector<ParameterGroup>& groups, std::array<double, 2> betas, double epsilon);
+  // parameter_groups(model, options) with the betas and the epsilon of the options.
+  AdamW(const models::Model& model, const TrainOptions& options);
 
   // Forgets the gradients, and their memory.
   void zero_grad();

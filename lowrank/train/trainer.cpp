@@ -163,7 +163,7 @@ class Run {
         model_(make_model(recipe_, resume)),
         tokenizer_(text::make_tokenizer(recipe_.model.tokenizer)) {
     model_->to(device_);
-    optimizer_.emplace(parameter_groups(*model_, options_), options_.betas, options_.epsilon);
+    optimizer_.emplace(*model_, options_);
     require_writable(output_, checkpoint_bytes(*model_));
     const std::string data = fingerprint(splits.train);
     if (resume) {
@@ -423,6 +423,7 @@ TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& wat
                   const std::atomic<bool>& stop) {
   const Recipe complete = completed(recipe, splits.train);
   const fs::path output = recipe.train.output;
+  for (const char* name : {"last", "best"}) restore_directory(output / name);
   if (resume) {
     check_resumable(output / "last", complete);
   } else {
@@ -434,6 +435,7 @@ TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& wat
 
 TrainedModel load_trained(const std::filesystem::path& folder) {
   for (const fs::path& candidate : {folder / "best", folder / "last", folder}) {
+    restore_directory(candidate);
     if (!fs::exists(candidate / "config.json")) continue;
     return {models::load_model(candidate), load_saved_recipe(candidate), candidate};
   }
