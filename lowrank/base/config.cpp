@@ -3,10 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <set>
 #include <sstream>
-#include <toml++/toml.h>
 
 namespace lowrank {
 namespace {
@@ -108,7 +108,8 @@ class Reader final : public ConfigFields {
     if (!found) return;
     if (found->is_object()) {
       resize(1);
-      read_inner(*found, [&](ConfigFields& fields) { inner(fields, 0); }, key);
+      read_inner(
+          *found, [&](ConfigFields& fields) { inner(fields, 0); }, key);
       return;
     }
     if (!found->is_array() || found->empty()) {
@@ -128,8 +129,8 @@ class Reader final : public ConfigFields {
 
   void required(const char* key) override {
     if (json_.contains(key)) return;
-    throw Error(fmt::format("{}: \"{}\" is missing; it has no default. Add it.", where_,
-                            prefix_ + key));
+    throw Error(
+        fmt::format("{}: \"{}\" is missing; it has no default. Add it.", where_, prefix_ + key));
   }
 
   bool reading() const override { return true; }
@@ -183,8 +184,8 @@ class Reader final : public ConfigFields {
 
   [[noreturn]] void fail(const char* key, const Json& found, const std::string& rule) const {
     const bool ended = rule.ends_with('?');
-    throw Error(
-        fmt::format("{}: {} = {}; {}{}", where_, prefix_ + key, shown(found), rule, ended ? "" : "."));
+    throw Error(fmt::format("{}: {} = {}; {}{}", where_, prefix_ + key, shown(found), rule,
+                            ended ? "" : "."));
   }
 
   const Json& json_;
@@ -275,8 +276,9 @@ Json parse_json(const std::string& text, const std::string& where) {
   } catch (const Json::parse_error& error) {
     const size_t end = std::min(error.byte, text.size());
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(end), '\n');
-    throw Error(fmt::format("{}:{}: this is not JSON. Mend the file; the parser stopped at byte {}.",
-                            where, line, error.byte));
+    throw Error(
+        fmt::format("{}:{}: this is not JSON. Mend the file; the parser stopped at byte {}.", where,
+                    line, error.byte));
   }
 }
 
@@ -292,8 +294,8 @@ Json parse_toml(const std::string& text, const std::string& where) {
 void set_config_value(Json& json, const std::string& setting) {
   const size_t equals = setting.find('=');
   if (equals == std::string::npos || equals == 0) {
-    throw Error(fmt::format("--set {}: a setting is written key=value, as in train.steps=100.",
-                            setting));
+    throw Error(
+        fmt::format("--set {}: a setting is written key=value, as in train.steps=100.", setting));
   }
   const std::string text = setting.substr(equals + 1);
   Json value = text;
