@@ -8,6 +8,7 @@
 #include <array>
 #include <set>
 
+#include "lowrank/cli/escape.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/text/tokenizer.h"

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "lowrank/cli/abbreviations.h"
+#include "lowrank/cli/escape.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
 
@@ -40,8 +42,10 @@ std::string quality_in_words(const train::Evaluation& evaluation) {
     return fmt::format("loss {:.4f}, perplexity {:.2f}, accuracy {}", evaluation.loss,
                        evaluation.perplexity, percent(evaluation.accuracy));
   }
-  return fmt::format("accuracy {}, macro F1 {}, loss {:.4f}", percent(evaluation.accuracy),
-                     percent(evaluation.macro_f1), evaluation.loss);
+  const std::string loss =  // a classifier without probabilities has none
+      evaluation.loss > 0 ? fmt::format(", loss {:.4f}", evaluation.loss) : "";
+  return fmt::format("accuracy {}, macro F1 {}{}", percent(evaluation.accuracy),
+                     percent(evaluation.macro_f1), loss);
 }
 
 void print(const train::Evaluation& evaluation, const std::string& headline, std::ostream& out) {

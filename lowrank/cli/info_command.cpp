@@ -15,6 +15,7 @@
 
 #include "lowrank/base/cpu_level.h"
 #include "lowrank/cli/build_info.h"
+#include "lowrank/cli/escape.h"
 #include "lowrank/cli/model_summary.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <numeric>
 
+#include "lowrank/cli/escape.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"

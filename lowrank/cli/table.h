@@ -25,10 +25,4 @@ class Table {
 // Columns that a UTF-8 text takes on a terminal, one a code point.
 size_t display_width(std::string_view text);
 
-// A few letters for each name, all different: prefixes, else the beginnings of words, else numbered.
-std::vector<std::string> abbreviations(const std::vector<std::string>& names);
-
-// Text on one line: control characters and bytes that are not UTF-8 become \n, \t or \xNN.
-std::string escaped(std::string_view text);
-
 }  // namespace lowrank::cli
