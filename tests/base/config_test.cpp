@@ -228,7 +228,9 @@ name = "a"
 name = "b"
 )",
                                "a.toml");
-  EXPECT_EQ(json, Json::parse(R"({"title": "x", "model": {"size": 3, "rate": 0.001, "on": true,
+  // The parser sorts a table's keys, so their order is left out of the comparison.
+  EXPECT_EQ(nlohmann::json(json),
+            nlohmann::json::parse(R"({"title": "x", "model": {"size": 3, "rate": 0.001, "on": true,
       "list": [1, 2]}, "data": [{"name": "a"}, {"name": "b"}]})"));
 }
 
