@@ -34,7 +34,8 @@ Random random_of(Stream stream, const BatchOptions& options, int64_t epoch, int6
 
 int64_t random_token(const text::Tokenizer& tokenizer, Random& random) {
   while (true) {
-    const auto id = static_cast<int64_t>(random.below(static_cast<uint64_t>(tokenizer.vocabulary())));
+    const auto id =
+        static_cast<int64_t>(random.below(static_cast<uint64_t>(tokenizer.vocabulary())));
     if (!tokenizer.is_special(id)) return id;
   }
 }
@@ -163,7 +164,8 @@ int64_t EvaluationBatches::count() const { return std::ssize(state_->plan); }
 
 bool EvaluationBatches::next(Batch& batch) {
   if (state_->done == state_->plan.size()) return false;
-  batch = state_->builder.build(state_->plan[state_->done++], /*epoch=*/0, /*random_windows=*/false);
+  batch =
+      state_->builder.build(state_->plan[state_->done++], /*epoch=*/0, /*random_windows=*/false);
   return true;
 }
 
@@ -181,9 +183,10 @@ struct TrainingBatches::State {
       : builder(dataset, std::move(tokenizer), options), handed_out(start), produced(start) {
     plan = training_plan(builder.lengths(), options, start.epoch);
     if (start.epoch < 0 || start.batch < 0 || start.batch >= std::ssize(plan)) {
-      throw Error(fmt::format("data: the sampler stands at batch {} of epoch {}, which has {} "
-                              "batches. Resume with the data and options that it was saved with.",
-                              start.batch, start.epoch, plan.size()));
+      throw Error(
+          fmt::format("data: the sampler stands at batch {} of epoch {}, which has {} "
+                      "batches. Resume with the data and options that it was saved with.",
+                      start.batch, start.epoch, plan.size()));
     }
     prefetch.emplace([this] { return produce(); }, kAhead);
   }

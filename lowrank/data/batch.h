@@ -15,10 +15,10 @@ namespace lowrank::data {
 
 // A ragged batch: the tokens of all sequences one after the other.
 struct Batch {
-  at::Tensor tokens;             // [total] int64
-  at::Tensor offsets;            // [b + 1] int64
-  at::Tensor segments;           // [total] int64, 0 for the first text, 1 for the pair; or undefined
-  at::Tensor labels;             // [b] int64 class; masked language model: [total], -100 = no loss
+  at::Tensor tokens;    // [total] int64
+  at::Tensor offsets;   // [b + 1] int64
+  at::Tensor segments;  // [total] int64, 0 for the first text, 1 for the pair; or undefined
+  at::Tensor labels;    // [b] int64 class; masked language model: [total], -100 = no loss
   std::vector<int64_t> indices;  // of the examples in their dataset
 
   int64_t size() const { return offsets.numel() - 1; }
@@ -26,17 +26,18 @@ struct Batch {
 };
 
 struct BatchOptions {
-  int64_t batch_size = 8;         // most sequences of a batch
-  int64_t token_budget = 0;       // most tokens of a batch (one longer sequence alone is allowed); 0: none
-  int64_t max_length = 16384;     // tokens kept of a sequence, special tokens included
+  int64_t batch_size = 8;  // most sequences of a batch
+  int64_t token_budget =
+      0;  // most tokens of a batch (one longer sequence alone is allowed); 0: none
+  int64_t max_length = 16384;  // tokens kept of a sequence, special tokens included
   // Of longer examples: "truncate"; "error" names the source and both lengths; "chunk" asks for
   // chunk() below first, and what that leaves longer (pairs) is an error.
   std::string on_overflow = "truncate";
-  bool special_tokens = false;    // CLS before, SEP after (and between the texts of a pair)
-  double random_window = 0;       // training: share of longer examples read from a random position
-  bool masked = false;            // masked language model
-  double mask_share = 0.15;       // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
-  int64_t bucket = 64;            // batches are cut from runs of this many batches sorted by length
+  bool special_tokens = false;  // CLS before, SEP after (and between the texts of a pair)
+  double random_window = 0;     // training: share of longer examples read from a random position
+  bool masked = false;          // masked language model
+  double mask_share = 0.15;     // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
+  int64_t bucket = 64;          // batches are cut from runs of this many batches sorted by length
   uint64_t seed = 0;
 };
 
@@ -84,8 +85,8 @@ class TrainingBatches {
   TrainingBatches(const Dataset& dataset, std::shared_ptr<const text::Tokenizer> tokenizer,
                   const BatchOptions& options, SamplerState start = {});
   ~TrainingBatches();
-  Batch next();                 // rethrows what the prefetch thread met
-  SamplerState state() const;   // after the batches that next() returned
+  Batch next();                       // rethrows what the prefetch thread met
+  SamplerState state() const;         // after the batches that next() returned
   int64_t batches_per_epoch() const;  // of the epoch of state(): a token budget lets it vary
 
  private:

@@ -2,6 +2,7 @@
 #include "lowrank/data/dataset.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -86,10 +87,10 @@ std::vector<std::string> classes_of(const std::vector<Row>& rows, const DataOpti
   std::set<std::string> found;
   for (const Row& row : rows) found.insert(row.label);
   if (std::ssize(found) < options.min_classes) {
-    throw Error(fmt::format("data: the classes with examples are {} ({}); min_classes = {}. Name "
-                            "more files. {}",
-                            found.size(), fmt::join(found, ", "), options.min_classes,
-                            fmt::join(report.notes, " ")));
+    throw Error(fmt::format(
+        "data: the classes with examples are {} ({}); min_classes = {}. Name "
+        "more files. {}",
+        found.size(), fmt::join(found, ", "), options.min_classes, fmt::join(report.notes, " ")));
   }
   return options.labels.empty() ? std::vector(found.begin(), found.end()) : options.labels;
 }
@@ -183,11 +184,9 @@ RowSplits load_files(const DataOptions& options, BadRows& bad, DataReport& repor
   require_any(rows, report);
   const std::vector<std::string> classes = classes_of(rows, options, report);
   // Without duplicates each row is its own group.
-  const std::vector<uint64_t> hashes = options.drop_duplicates
-                                           ? content_hashes(rows)
-                                           : group_hashes(rows, options.near_duplicate);
-  RowSplits splits =
-      split(std::move(rows), hashes, options.test_share, options.validation_share);
+  const std::vector<uint64_t> hashes =
+      options.drop_duplicates ? content_hashes(rows) : group_hashes(rows, options.near_duplicate);
+  RowSplits splits = split(std::move(rows), hashes, options.test_share, options.validation_share);
   splits.classes = classes;
   return splits;
 }
@@ -236,9 +235,10 @@ void note_overlap(const Dataset& train, const Dataset& held_out, const std::stri
                   DataReport& report) {
   std::set<std::tuple<std::string_view, std::string_view>> known;
   for (const Example& example : train.examples) known.emplace(example.text, example.pair);
-  const auto overlap = std::count_if(
-      held_out.examples.begin(), held_out.examples.end(),
-      [&](const Example& example) { return known.count({example.text, example.pair}) > 0; });
+  const auto overlap = std::count_if(held_out.examples.begin(), held_out.examples.end(),
+                                     [&](const Example& example) {
+                                       return known.count({example.text, example.pair}) > 0;
+                                     });
   if (overlap == 0) return;
   report.notes.push_back(fmt::format("{} of {} {} examples are in the training data too.", overlap,
                                      held_out.examples.size(), name));
@@ -301,9 +301,10 @@ Splits load_splits(const DataOptions& options, const Progress& progress) {
 Example load_file(const std::string& path, const DataOptions& options) {
   Example example{.text = read_source_file(path, options), .pair = {}, .source = path};
   if (options.drop_binary && example.text.find('\0') != std::string::npos) {
-    throw Error(fmt::format("{}: the file holds a NUL byte; only text is read. Leave it out, or "
-                            "set drop_binary = false.",
-                            path));
+    throw Error(
+        fmt::format("{}: the file holds a NUL byte; only text is read. Leave it out, or "
+                    "set drop_binary = false.",
+                    path));
   }
   if (example.text.empty()) {
     throw Error(fmt::format("{}: nothing is left to read in this file{}. Leave it out.", path,

@@ -17,10 +17,10 @@ int64_t special_count(const Example& example, const BatchOptions& options) {
 
 [[noreturn]] void throw_too_long(const Example& example, int64_t length,
                                  const BatchOptions& options) {
-  throw Error(fmt::format("{}: {} tokens; max_length = {}. Raise max_length, or set on_overflow = "
-                          "\"truncate\"{}.",
-                          example.source, length, options.max_length,
-                          example.pair.empty() ? " or \"chunk\"" : ""));
+  throw Error(fmt::format(
+      "{}: {} tokens; max_length = {}. Raise max_length, or set on_overflow = "
+      "\"truncate\"{}.",
+      example.source, length, options.max_length, example.pair.empty() ? " or \"chunk\"" : ""));
 }
 
 // Cuts the longer of two texts down first: to `room` tokens in all.
@@ -57,8 +57,8 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
   const int64_t length = std::ssize(first) + std::ssize(second) + specials;
   const int64_t room = options.max_length - specials;
   if (length == specials) {
-    throw Error(fmt::format("{}: the text is empty; a sequence has at least one token. Leave it out.",
-                            example.source));
+    throw Error(fmt::format(
+        "{}: the text is empty; a sequence has at least one token. Leave it out.", example.source));
   }
   if (room < (is_pair ? 2 : 1)) {
     throw Error(fmt::format("max_length = {}; special tokens leave no room for text. Raise it.",

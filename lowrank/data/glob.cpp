@@ -96,8 +96,8 @@ class Walk {
       result.push_back(*entry);
     }
     if (error) {
-      notes_.push_back(fmt::format("{}: this folder cannot be read: {}.", folder.string(),
-                                   error.message()));
+      notes_.push_back(
+          fmt::format("{}: this folder cannot be read: {}.", folder.string(), error.message()));
     }
     return result;
   }
@@ -127,9 +127,10 @@ void add_matches(const std::string& pattern, std::set<std::string>& found,
 std::string expand_variables(std::string_view pattern) {
   const auto value_of = [&](const std::string& name) -> std::string {
     if (const char* value = std::getenv(name.c_str())) return value;
-    throw Error(fmt::format("\"{}\": the environment variable {} is not set. Set it, or write "
-                            "${{{}:-default}}.",
-                            pattern, name, name));
+    throw Error(
+        fmt::format("\"{}\": the environment variable {} is not set. Set it, or write "
+                    "${{{}:-default}}.",
+                    pattern, name, name));
   };
 
   std::string result;
@@ -170,7 +171,8 @@ std::vector<std::string> find_files(const std::vector<std::string>& patterns,
     }
     const std::string left_out = expand_variables(std::string_view(pattern).substr(1));
     excluded.push_back(names_of(fs::path(left_out).lexically_normal()));
-    if (left_out.find('/') == std::string::npos) excluded.back().insert(excluded.back().begin(), "**");
+    if (left_out.find('/') == std::string::npos)
+      excluded.back().insert(excluded.back().begin(), "**");
   }
 
   std::vector<std::string> result;

@@ -38,7 +38,7 @@ class NearDuplicateIndex {
   std::vector<Shingles> prefixes_;  // of each set the shingles through which it is found
   std::vector<int64_t> chains_;     // first entry of each chain
   std::vector<Entry> entries_;
-  std::vector<int64_t> asked_by_;   // per set, the last i whose find() compared it
+  std::vector<int64_t> asked_by_;  // per set, the last i whose find() compared it
 };
 
 }  // namespace lowrank::data

@@ -20,9 +20,9 @@ template <class T>
 class Prefetch {
  public:
   Prefetch(std::function<T()> produce, size_t ahead)
-      : produce_(std::move(produce)), ahead_(ahead), thread_([this](std::stop_token stop) {
-          run(stop);
-        }) {}
+      : produce_(std::move(produce)),
+        ahead_(ahead),
+        thread_([this](std::stop_token stop) { run(stop); }) {}
 
   T next() {
     std::unique_lock lock(mutex_);

@@ -2,6 +2,7 @@
 #include "lowrank/data/rows.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <optional>
@@ -67,7 +68,8 @@ class Reader {
     Lines lines(content_);
     Line line;
     if (!lines.next(line)) {
-      throw Error(fmt::format("{}: the file is empty. A tsv file begins with a header line.", path_));
+      throw Error(
+          fmt::format("{}: the file is empty. A tsv file begins with a header line.", path_));
     }
     const std::vector<std::string> names = split_columns(line.text);
     const std::optional<size_t> text = column(names, options_.text_column);
@@ -221,8 +223,8 @@ void count_dropped(DataReport& report, const std::string& reason, int64_t count)
 
 void BadRows::add(const std::string& reason, const std::string& where, const std::string& fact) {
   if (!skip_) {
-    throw Error(fmt::format("{}: {}. Mend it, or leave out what is bad with skip_bad = true.", where,
-                            fact));
+    throw Error(fmt::format("{}: {}. Mend it, or leave out what is bad with skip_bad = true.",
+                            where, fact));
   }
   count_dropped(report_, reason);
 }

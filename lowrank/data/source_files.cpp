@@ -39,10 +39,11 @@ std::vector<ClassFile> find_class_files(const DataOptions& options, BadRows& bad
       files.push_back({path, labels[0]});
       continue;
     }
-    bad.add("in two classes", path,
-            fmt::format("the globs of both \"{}\" and \"{}\" match this file; a leading \"!\" takes "
-                        "it out of one",
-                        labels[0], labels[1]));
+    bad.add(
+        "in two classes", path,
+        fmt::format("the globs of both \"{}\" and \"{}\" match this file; a leading \"!\" takes "
+                    "it out of one",
+                    labels[0], labels[1]));
   }
   std::vector<std::tuple<uint64_t, size_t>> order;
   for (size_t i = 0; i < files.size(); ++i) {
@@ -91,7 +92,8 @@ std::vector<Row> read_source_files(const DataOptions& options, BadRows& bad, Dat
     } else if (options.drop_binary && text.find('\0') != std::string::npos) {
       count_dropped(report, "binary (holds a NUL byte)");
     } else if (text.empty() || static_cast<int64_t>(text.size()) < options.min_bytes) {
-      count_dropped(report, fmt::format("shorter than {} bytes", std::max<int64_t>(1, options.min_bytes)));
+      count_dropped(report,
+                    fmt::format("shorter than {} bytes", std::max<int64_t>(1, options.min_bytes)));
     } else {
       if (text::find_invalid_utf8(text)) ++not_utf8;
       rows.push_back({std::move(text), {}, files[i].label, files[i].path});

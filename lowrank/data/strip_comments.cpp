@@ -12,12 +12,12 @@ namespace {
 enum class Language { kUnknown, kC, kShell, kCMake, kPython, kPerl };
 
 const std::set<std::string_view> kCExtensions = {
-    ".c",   ".cc",  ".cpp", ".cxx", ".cu",  ".cuh", ".h",    ".hh", ".hpp",  ".hxx",
-    ".inc", ".inl", ".ipp", ".tcc", ".tpp", ".m",   ".mm",   ".cs", ".java", ".js",
+    ".c",   ".cc",  ".cpp", ".cxx", ".cu",  ".cuh", ".h",    ".hh", ".hpp",   ".hxx",
+    ".inc", ".inl", ".ipp", ".tcc", ".tpp", ".m",   ".mm",   ".cs", ".java",  ".js",
     ".jsx", ".ts",  ".tsx", ".go",  ".rs",  ".kt",  ".dart", ".S",  ".swift", ".scala"};
-const std::set<std::string_view> kShellExtensions = {".sh",   ".bash", ".zsh", ".toml", ".yaml",
-                                                     ".yml",  ".cfg",  ".mk",  ".r",    ".R",
-                                                     ".jl",   ".rb",   ".tcl", ".awk",  ".conf"};
+const std::set<std::string_view> kShellExtensions = {".sh",  ".bash", ".zsh", ".toml", ".yaml",
+                                                     ".yml", ".cfg",  ".mk",  ".r",    ".R",
+                                                     ".jl",  ".rb",   ".tcl", ".awk",  ".conf"};
 const std::set<std::string_view> kPythonExtensions = {".py", ".pyi", ".pyx", ".pxd"};
 const std::set<std::string_view> kPerlExtensions = {".pl", ".pm", ".pod", ".t"};
 const std::set<std::string_view> kShellNames = {"Makefile", "Dockerfile"};
@@ -50,10 +50,12 @@ std::string_view after(std::string_view text, std::string_view end, size_t from)
 // "#[[ ... ]]", with any number of equal signs between the brackets. Returns `text` itself when it
 // does not begin with one, as the functions below do with theirs.
 std::string_view skip_cmake_bracket(std::string_view text) {
-  const size_t equals = text.starts_with("#[") ? text.find_first_not_of('=', 2) : std::string::npos;
-  if (equals == std::string_view::npos || text[equals] != '[') return text;
-  const std::string end = "]" + std::string(equals - 2, '=') + "]";
-  return after(text, end, equals + 1);
+  if (!text.starts_with("#[")) return text;
+  const size_t second = text.find_first_not_of('=', 2);
+  if (second == std::string_view::npos || text[second] != '[') return text;
+  std::string end(text.substr(1, second));  // "[==["
+  std::replace(end.begin(), end.end(), '[', ']');
+  return after(text, end, second + 1);
 }
 
 // A string that is a statement of its own.
@@ -80,7 +82,8 @@ std::string_view skip_docstring(std::string_view text) {
 
 // From "=pod" or any other command to the line of "=cut".
 std::string_view skip_pod(std::string_view text) {
-  const bool pod = text.size() > 1 && text[0] == '=' && std::isalpha(static_cast<unsigned char>(text[1]));
+  const bool pod =
+      text.size() > 1 && text[0] == '=' && std::isalpha(static_cast<unsigned char>(text[1]));
   if (!pod) return text;
   const std::string_view rest = text.starts_with("=cut") ? text : after(text, "\n=cut", 0);
   return after(rest, "\n", 0);

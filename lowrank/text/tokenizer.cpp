@@ -18,9 +18,10 @@ std::string ByteTokenizer::decode(std::span<const int64_t> ids) const {
   text.reserve(ids.size());
   for (const int64_t id : ids) {
     if (id < 0 || id >= vocabulary()) {
-      throw Error(fmt::format("tokenizer \"bytes\": id = {}; an id is from 0 to {}. "
-                              "Decode with the tokenizer that encoded.",
-                              id, vocabulary() - 1));
+      throw Error(
+          fmt::format("tokenizer \"bytes\": id = {}; an id is from 0 to {}. "
+                      "Decode with the tokenizer that encoded.",
+                      id, vocabulary() - 1));
     }
     if (id == cls()) {
       text += "[CLS]";
