@@ -13,7 +13,9 @@ set(LOWRANK_LAYERS "" CACHE INTERNAL "")
 
 function(lowrank_flags target)
   if(LOWRANK_DEVELOPER_MODE)
-    target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Werror)
+    # GCC 12 warns of overlap in std::string's own operator+ (its bug 105651).
+    target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Werror
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
   endif()
   if(LOWRANK_CCACHE)
     target_compile_options(${target} PRIVATE -fpch-preprocess)
@@ -60,8 +62,19 @@ function(lowrank_uses_torch result)
   endforeach()
 endfunction()
 
+# LibTorch's headers bring their own fmt, which the system's library does not fit: such a target takes fmt from
+# headers alone.
+function(lowrank_fitting_fmt dependencies)
+  lowrank_uses_torch(torch ${ARGN})
+  if(torch)
+    list(TRANSFORM ${dependencies} REPLACE "^fmt::fmt$" fmt::fmt-header-only)
+    set(${dependencies} ${${dependencies}} PARENT_SCOPE)
+  endif()
+endfunction()
+
 function(lowrank_layer name)
   cmake_parse_arguments(ARG "SHARED" "" "HEADERS;SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  lowrank_fitting_fmt(ARG_PRIVATE_DEPENDS ${ARG_DEPENDS} ${ARG_PRIVATE_DEPENDS})
   set(target lowrank_${name})
   if(ARG_SHARED)
     add_library(${target} SHARED)
@@ -88,11 +101,13 @@ endfunction()
 
 function(lowrank_program target)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPENDS" ${ARGN})
+  lowrank_fitting_fmt(ARG_DEPENDS ${ARG_DEPENDS})
   add_executable(${target} ${ARG_SOURCES})
   target_link_libraries(${target} PRIVATE ${ARG_DEPENDS})
   lowrank_flags(${target})
   lowrank_uses_torch(torch ${ARG_DEPENDS})
   if(torch)
+    target_compile_options(${target} PRIVATE -fPIC)  # as the precompiled header was
     lowrank_precompile(${target})
   endif()
 endfunction()

@@ -54,7 +54,8 @@ class ConfigFields {
   virtual std::string place() const = 0;
 
   template <class Enum>
-  void choice(const char* key, Enum& value, const std::vector<std::pair<std::string, Enum>>& names) {
+  void choice(const char* key, Enum& value,
+              const std::vector<std::pair<std::string, Enum>>& names) {
     std::string name;
     std::vector<std::string> known;
     for (const auto& [text_, entry] : names) {

@@ -19,6 +19,39 @@ std::string read_file(const std::filesystem::path& path,
 // the old file as it was.
 void replace_file(const std::filesystem::path& path, std::string_view content);
 
+// Owns an open file's number.
+class Descriptor {
+ public:
+  Descriptor() = default;
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() { close(); }
+  Descriptor(Descriptor&& other) noexcept : number_(other.number_) { other.number_ = -1; }
+  Descriptor& operator=(Descriptor&& other) noexcept;
+  int number() const { return number_; }  // -1: none
+  void close();
+
+ private:
+  int number_ = -1;
+};
+
+// replace_file in pieces. Write, then commit(), which flushes the file and renames it to `target`;
+// without commit() the destructor removes what was written. Leftovers of a killed process
+// (target.partial-*) are removed by the next AtomicFile for the same target.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path target);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(std::string_view content);
+  void commit();
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path partial_;
+  Descriptor file_;
+};
+
 // A read-only mapping of a whole file; empty files map to an empty span.
 class MappedFile {
  public:
@@ -36,6 +69,10 @@ class MappedFile {
 // exchanges it with `target` in one step (the old one is removed after), so `target` is always
 // complete. Without commit() the destructor removes what was written. Leftovers of a killed process
 // (target.partial-*) are removed by the next AtomicDirectory for the same target.
+//
+// Some network file systems cannot exchange two directories. There commit() moves the old directory
+// to target.previous and then the new one to `target`: for that moment a reader finds no `target`,
+// never half of one. restore_directory() below mends what a crash in that moment leaves.
 class AtomicDirectory {
  public:
   explicit AtomicDirectory(std::filesystem::path target);
@@ -48,7 +85,12 @@ class AtomicDirectory {
  private:
   std::filesystem::path target_;
   std::filesystem::path partial_;
+  Descriptor lock_;  // held while this process writes: a leftover is a folder that nobody locks
 };
+
+// Where a crash left target.previous and no `target`, makes the former the latter. To be called
+// before reading a directory that AtomicDirectory writes; harmless at any time.
+void restore_directory(const std::filesystem::path& target);
 
 // Throws Error unless `folder` (created if absent) can be written and its disk has `bytes` free.
 void require_writable(const std::filesystem::path& folder, size_t bytes);

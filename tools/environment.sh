@@ -1,0 +1,37 @@
+# Sourced by the other scripts: which Python has torch, how many jobs to build with.
+# shellcheck shell=bash
+
+for python in "${LOWRANK_PYTHON:-}" build/venv/bin/python python3; do
+  if [ -n "$python" ] && "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2>/dev/null; then
+    LOWRANK_PYTHON=$(command -v "$python")
+    export LOWRANK_PYTHON
+    break
+  fi
+done
+
+# A compiler with LibTorch's headers takes up to 1.5 GB.
+memory_jobs=$(awk '/MemAvailable/ {print int($2 / 1500000)}' /proc/meminfo)
+jobs=$(nproc)
+if [ "$memory_jobs" -lt "$jobs" ]; then
+  jobs=$((memory_jobs > 0 ? memory_jobs : 1))
+fi
+
+# Prints what it runs and how long it took.
+step() {
+  local name=$1 started=$SECONDS
+  shift
+  echo "== $name"
+  "$@"
+  echo "== $name: $((SECONDS - started)) s"
+}
+
+configure() {
+  local log
+  log=$(mktemp)
+  if ! cmake --preset "$1" >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+  rm -f "$log"
+}
