@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "lowrank/data/dataset.h"
@@ -14,10 +15,10 @@ namespace lowrank::data {
 
 // A ragged batch: the tokens of all sequences one after the other.
 struct Batch {
-  at::Tensor tokens;             // [total] int64
-  at::Tensor offsets;            // [b + 1] int64
-  at::Tensor segments;           // [total] int64, 0 for the first text, 1 for the pair; or undefined
-  at::Tensor labels;             // [b] int64 class; masked language model: [total], -100 = no loss
+  at::Tensor tokens;    // [total] int64
+  at::Tensor offsets;   // [b + 1] int64
+  at::Tensor segments;  // [total] int64, 0 for the first text, 1 for the pair; or undefined
+  at::Tensor labels;    // [b] int64 class; masked language model: [total], -100 = no loss
   std::vector<int64_t> indices;  // of the examples in their dataset
 
   int64_t size() const { return offsets.numel() - 1; }
@@ -25,27 +26,38 @@ struct Batch {
 };
 
 struct BatchOptions {
-  int64_t batch_size = 8;         // most sequences of a batch
-  int64_t token_budget = 0;       // most tokens of a batch (one longer sequence alone is allowed); 0: none
-  int64_t max_length = 16384;     // tokens kept of a sequence, special tokens included
-  std::string on_overflow = "truncate";  // "error" names the source and both lengths
-  bool special_tokens = false;    // CLS before, SEP after (and between the texts of a pair)
-  double random_window = 0;       // training: share of longer examples read from a random position
-  bool masked = false;            // masked language model
-  double mask_share = 0.15;       // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
-  int64_t bucket = 64;            // batches are cut from runs of this many batches sorted by length
+  int64_t batch_size = 8;  // most sequences of a batch
+  int64_t token_budget =
+      0;  // most tokens of a batch (one longer sequence alone is allowed); 0: none
+  int64_t max_length = 16384;  // tokens kept of a sequence, special tokens included
+  // Of longer examples: "truncate"; "error" names the source and both lengths; "chunk" asks for
+  // chunk() below first, and what that leaves longer (pairs) is an error.
+  std::string on_overflow = "truncate";
+  bool special_tokens = false;  // CLS before, SEP after (and between the texts of a pair)
+  double random_window = 0;     // training: share of longer examples read from a random position
+  bool masked = false;          // masked language model
+  double mask_share = 0.15;     // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
+  int64_t bucket = 64;          // batches are cut from runs of this many batches sorted by length
   uint64_t seed = 0;
 };
 
-// The ids of one example as a batch holds them, window chosen by `random_state` (0: from the start).
+// The ids of one example as a batch holds them, without masking. A pair is cut at its longer text
+// first. `random_state` (0: from the start) chooses where a longer text that is no pair is read.
 struct EncodedExample {
-  std::vector<int64_t> tokens, segments;
+  std::vector<int64_t> tokens;
+  std::vector<int64_t> segments;  // empty where there is no pair
 };
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state = 0);
 
-// Batches in the order of the dataset (evaluation): each example once, sorted into batches by length,
-// deterministic. `indices` says which example a row is.
+// The dataset with every text longer than max_length cut into consecutive examples of at most that
+// length with the same label and source. Pairs stay whole.
+Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
+              const BatchOptions& options);
+
+// Batches for evaluation: each example once, from the shortest to the longest, masked as in epoch 0,
+// the same whenever dataset and options are. `indices` says which example a row is. The dataset must
+// outlive them.
 class EvaluationBatches {
  public:
   EvaluationBatches(const Dataset& dataset, std::shared_ptr<const text::Tokenizer> tokenizer,
@@ -66,16 +78,16 @@ struct SamplerState {
   int64_t batch = 0;  // within the epoch
 };
 
-// Endless shuffled batches with prefetch in a thread. The content of batch i of epoch e depends only
-// on (dataset, options, e, i), never on timing.
+// Endless shuffled batches with prefetch in a thread: each example once an epoch. The content of batch
+// i of epoch e depends only on (dataset, options, e, i), never on timing. The dataset must outlive them.
 class TrainingBatches {
  public:
   TrainingBatches(const Dataset& dataset, std::shared_ptr<const text::Tokenizer> tokenizer,
                   const BatchOptions& options, SamplerState start = {});
   ~TrainingBatches();
-  Batch next();                 // rethrows what the prefetch thread met
-  SamplerState state() const;   // after the batches that next() returned
-  int64_t batches_per_epoch() const;
+  Batch next();                       // rethrows what the prefetch thread met
+  SamplerState state() const;         // after the batches that next() returned
+  int64_t batches_per_epoch() const;  // of the epoch of state(): a token budget lets it vary
 
  private:
   struct State;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -21,38 +20,40 @@ struct DataOptions {
   // files: class name -> globs ("**" crosses folders, a leading "!" leaves out, "~" and
   // "${NAME}" / "${NAME:-default}" expand environment variables) or folders, read whole.
   std::vector<std::pair<std::string, std::vector<std::string>>> classes;
-  int64_t max_bytes = 65536;        // of a file that are read
-  int64_t min_bytes = 1;            // shorter files are dropped
-  int64_t max_per_class = 0;        // kept in path-hash order; 0: all
-  int64_t min_per_class = 1;        // a smaller class is named and left out
+  int64_t max_bytes = 65536;  // of a file that are read
+  int64_t min_bytes = 1;      // shorter files are dropped
+  int64_t max_per_class = 0;  // kept in path-hash order; 0: all
+  int64_t min_per_class = 1;  // a smaller class is named and left out
+  int64_t min_classes = 2;    // fewer that are left are an error; for tsv and jsonl too
   bool strip_leading_comments = false;
-  bool drop_binary = true;          // files that hold a NUL byte
-  bool drop_duplicates = true;      // exact and near duplicates, across all classes
-  double near_duplicate = 0.5;      // Jaccard similarity of 6-word shingles above which two are near
+  bool drop_binary = true;      // files that hold a NUL byte
+  bool drop_duplicates = true;  // exact and near duplicates, across all classes
+  double near_duplicate = 0.5;  // Jaccard similarity of 6-word shingles above which two are near
 
   // tsv, jsonl: columns or keys by name; text: only `text` files of documents.
-  std::vector<std::string> train, validation, test;  // files; validation and test may be absent
+  std::vector<std::string> train, validation, test;  // globs; validation and test may be absent
   std::string text_column = "text";
-  std::string pair_column;          // second text of a pair; empty: none
-  std::string label_column = "label";
-  std::vector<std::string> labels;  // the classes in order; empty: those of train, sorted
-  std::string document_separator;   // text: a line that ends a document; empty: a blank line
+  std::string pair_column;             // second text of a pair; empty: none
+  std::string label_column = "label";  // empty: none, for masked language models
+  std::vector<std::string> labels;     // the classes in order; empty: those of train, sorted
+  std::string document_separator;      // text: a line that ends a document; empty: a blank line
 
   // Where a format has no validation or test of its own, this share of train by content hash.
   double validation_share = 0.1;
   double test_share = 0.1;
-  bool skip_bad = false;            // count and leave out bad rows instead of failing
-  int64_t max_length = 16384;       // tokens of an example, special tokens included
-  std::string on_overflow = "truncate";  // or "error", "chunk" (pieces of max_length): longer examples
+  bool skip_bad = false;       // count and leave out bad rows instead of failing
+  int64_t max_length = 16384;  // tokens of an example, special tokens included
+  std::string on_overflow =
+      "truncate";  // or "error", "chunk" (pieces of max_length): longer examples
 };
 
 void describe(ConfigFields& fields, DataOptions& options);
 
 struct Example {
   std::string text;
-  std::string pair;         // second text; empty where there is none
-  int64_t label = -1;       // index into Dataset::classes; -1: none
-  std::string source;       // "path" or "path:line", for messages
+  std::string pair;    // second text; empty where there is none
+  int64_t label = -1;  // index into Dataset::classes; -1: none
+  std::string source;  // "path" or "path:line", for messages
 };
 
 struct Dataset {
@@ -62,8 +63,8 @@ struct Dataset {
 
 // What was left out and why, for `lowrank data` and the log.
 struct DataReport {
-  std::vector<std::pair<std::string, int64_t>> dropped;   // reason -> count
-  std::vector<std::string> notes;                         // one sentence each: a class left out ...
+  std::vector<std::pair<std::string, int64_t>> dropped;  // reason -> count
+  std::vector<std::string> notes;                        // one sentence each: a class left out ...
 };
 
 struct Splits {
@@ -72,7 +73,11 @@ struct Splits {
 };
 
 // Reads everything. Throws Error naming file and line for the first bad row unless skip_bad.
-// Duplicates and near duplicates never stand in two splits. `progress` (optional) gets
+//
+// A split that is made here depends on nothing but the contents: neither on paths nor on order.
+// Duplicates and near duplicates never stand on two sides of it. Splits that come as files of their
+// own stay as they are; a note says how many of their texts the training data holds too. Files are
+// kept in the order of the hashes of their paths, rows in their own. `progress` (optional) gets
 // (done, total) while files are read.
 Splits load_splits(const DataOptions& options,
                    const std::function<void(int64_t, int64_t)>& progress = {});

@@ -15,11 +15,11 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  virtual std::string kind() const = 0;         // the name in config.json
-  virtual int64_t vocabulary() const = 0;       // v; every id is in [0, v)
-  virtual int64_t cls() const = 0;              // id put before a sequence when asked for
-  virtual int64_t separator() const = 0;        // id put after a sequence when asked for
-  virtual int64_t mask() const = 0;             // id that masked language models predict through
+  virtual std::string kind() const = 0;    // the name in config.json
+  virtual int64_t vocabulary() const = 0;  // v; every id is in [0, v)
+  virtual int64_t cls() const = 0;         // id put before a sequence when asked for
+  virtual int64_t separator() const = 0;   // id put after a sequence when asked for
+  virtual int64_t mask() const = 0;        // id that masked language models predict through
   virtual bool is_special(int64_t id) const = 0;
 
   // No special ids are added. Every byte string can be encoded.

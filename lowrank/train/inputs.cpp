@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/train/inputs.h"
+
+#include <ATen/ATen.h>
+
+namespace lowrank::train {
+
+at::Device device_of(const models::Model& model) { return model.parameters().front().device(); }
+
+models::Inputs inputs_for(const models::Model& model, const data::Batch& batch) {
+  const at::Device device = device_of(model);
+  models::Inputs inputs{batch.tokens.to(device), batch.offsets, {}};
+  if (model.config().embeddings.segments > 0) inputs.segments = batch.segments.to(device);
+  return inputs;
+}
+
+}  // namespace lowrank::train
