@@ -21,19 +21,19 @@ struct ModelConfig {
   Task task = Task::kClassification;
   std::string tokenizer = "bytes";
 
-  int64_t width = 64;          // c
-  int64_t layers = 2;          // l
-  int64_t heads = 2;           // h
+  int64_t width = 64;  // c
+  int64_t layers = 2;  // l
+  int64_t heads = 2;   // h
   int64_t feed_forward = 128;
   std::string activation = "gelu";  // or "relu"
   nn::NormPosition norm = nn::NormPosition::kPre;
   double dropout = 0;
 
-  nn::EmbeddingsOptions embeddings;      // [model.embeddings]; its width is this struct's
+  nn::EmbeddingsOptions embeddings;  // [model.embeddings]; its width is this struct's
   std::vector<AttentionKind> attention = {NystromOptions{}};  // one for all layers, or one a layer
 
-  Pooling pooling = Pooling::kMean;      // classification
-  std::vector<std::string> classes;      // classification: label names in order
+  Pooling pooling = Pooling::kMean;  // classification
+  std::vector<std::string> classes;  // classification: label names in order
 };
 
 void describe(ConfigFields& fields, ModelConfig& config);

@@ -19,15 +19,31 @@ struct AttentionOptions {
   bool bias = true;
 };
 
-// Multi-head attention of any kind over a ragged batch: the projections, and what the kind learns
-// (Nystrom's convolution filter [h, taps]; Linformer's E and F or its convolution).
+// Multi-head attention of any kind over a ragged batch: the projections, and what the kind learns.
 //
 //   x        [total, c]     offsets [b + 1] int64 on the CPU
 //   returns  [total, c]
 //
-// Parameters: query, key, value, output (Linear c x c); "filter" for Nystrom with conv > 0; "e", "f"
-// for Linformer by its sharing: none [h, r, n_max] twice, headwise [r, n_max] twice, kv [r, n_max]
-// once, layerwise none here (the encoder owns one and passes it).
+// Parameters: query, key, value, output (Linear c x c), and by kind, with d = c / h:
+//
+//   Nystrom, conv > 0     filter [h, conv]       U(-a, a), a = 1 / sqrt(conv)
+//   Linformer, linear     e and f, E and F       N(0, 1 / n_max)
+//   Linformer, conv       e and f, taps          1 / w: starts as mean_pool
+//
+//   sharing      linear                       conv, w = ceil(n_max / r)
+//   none         2 h r n_max  [h, r, n_max]   2 c w  [c, w]
+//   headwise     2 r n_max    [r, n_max]      2 d w  [d, w]
+//   kv           r n_max      [r, n_max]      d w    [d, w]
+//   layerwise    none here: the encoder owns one as for kv, from make_projection, and passes it
+//
+// With N(0, 1 / n_max) the keys E k of n_max independent rows have the variance of one row, and so
+// scores keep their scale; n < n_max rows have n / n_max of it and start nearer to uniform weights.
+//
+// Linformer's E, where heads share it, projects x before the key and value layers do:
+// E (X W + 1 b^T) = (E X) W + (E 1) b^T costs r rows of them instead of n. mean_pool, max_pool and conv
+// turn each window of w of a sequence's own rows into one: the mean of x, the maximum of the keys and
+// of the values, a sum of them with one tap a channel and place. Without parameters, pools are the
+// same for every sharing.
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const AttentionOptions& options);
@@ -36,7 +52,7 @@ class AttentionImpl : public torch::nn::Module {
   // `shared_e`: the encoder's E for LinformerSharing::kLayerwise, undefined otherwise.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& offsets,
                      const at::Tensor& shared_e = {});
-  // Queries from x, keys and values from context.
+  // Queries from x, keys and values from context. Nystrom needs conv = 0.
   at::Tensor forward_cross(const at::Tensor& x, const at::Tensor& offsets,
                            const at::Tensor& context, const at::Tensor& context_offsets,
                            const at::Tensor& shared_e = {});
@@ -47,8 +63,17 @@ class AttentionImpl : public torch::nn::Module {
   at::Tensor filter, e, f;  // undefined where the kind has none
 
  private:
+  at::Tensor split_heads(const at::Tensor& x) const;
+  at::Tensor join_heads(const at::Tensor& x);
+  at::Tensor linformer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& context,
+                       const at::Tensor& context_offsets, const LinformerOptions& kind,
+                       const at::Tensor& shared_e);
+
   AttentionOptions options_;
 };
 TORCH_MODULE(Attention);
+
+// An E as above, newly drawn; undefined where the kind learns none.
+at::Tensor make_projection(const AttentionOptions& options);
 
 }  // namespace lowrank::nn

@@ -39,6 +39,8 @@ class EncoderLayerImpl : public torch::nn::Module {
   torch::nn::Linear expand{nullptr}, contract{nullptr};
 
  private:
+  at::Tensor feed_forward(const at::Tensor& x);
+
   EncoderLayerOptions options_;
 };
 TORCH_MODULE(EncoderLayer);

@@ -9,9 +9,9 @@
 namespace lowrank {
 
 struct NystromOptions {
-  int64_t landmarks = 64;                      // m; a sequence of n <= m tokens gets exact attention
-  int64_t inverse_steps = 6;                   // steps of the recurrence for Z, 1 to 32
-  int64_t conv = 0;                            // taps of the depthwise convolution of v, odd; 0: none
+  int64_t landmarks = 64;     // m; a sequence of n <= m tokens gets exact attention
+  int64_t inverse_steps = 6;  // steps of the recurrence for Z, 1 to 32
+  int64_t conv = 0;           // taps of the depthwise convolution of v, odd; 0: none
   std::optional<double> scale = std::nullopt;  // s; absent means 1/sqrt(d)
 };
 

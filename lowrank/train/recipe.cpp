@@ -1,1 +1,146 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lowrank/train/recipe.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "lowrank/base/file.h"
+
+namespace lowrank::train {
+namespace {
+
+constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+constexpr const char* kSavedRecipe = "recipe.json";
+
+void check_limits(const TrainOptions& options, const std::string& where) {
+  if (options.steps > 0 || options.epochs > 0 || options.minutes > 0) return;
+  throw Error(
+      fmt::format("{}: none of train.steps, train.epochs and train.minutes is set; a run must end. "
+                  "Add one, such "
+                  "as minutes = 2.",
+                  where));
+}
+
+void check_pooling(const Recipe& recipe, const std::string& where) {
+  const bool cls = recipe.model.task == models::Task::kClassification &&
+                   recipe.model.pooling == models::Pooling::kCls;
+  if (!cls || recipe.train.special_tokens) return;
+  throw Error(fmt::format(
+      "{}: model.pooling = \"cls\" reads the CLS token, but train.special_tokens is false. Set "
+      "train.special_tokens = true, or model.pooling = \"mean\".",
+      where));
+}
+
+// A longer sequence would stop the run at the first batch that holds one.
+void check_lengths(const Recipe& recipe, const std::string& where) {
+  const nn::EmbeddingsOptions& embeddings = recipe.model.embeddings;
+  if (embeddings.positions == nn::Positions::kNone) return;
+  const int64_t rows = (recipe.data.max_length + embeddings.patch - 1) / embeddings.patch;
+  if (rows <= embeddings.max_positions) return;
+  throw Error(
+      fmt::format("{}: data.max_length = {} makes {} rows of {} tokens, but "
+                  "model.embeddings.max_positions = {}. "
+                  "Lower data.max_length to {}, or raise max_positions.",
+                  where, recipe.data.max_length, rows, embeddings.patch, embeddings.max_positions,
+                  embeddings.max_positions * embeddings.patch));
+}
+
+void check(const Recipe& recipe, const std::string& where) {
+  check_limits(recipe.train, where);
+  check_pooling(recipe, where);
+  check_lengths(recipe, where);
+}
+
+Recipe read_recipe(const Json& json, const std::string& where) {
+  Recipe recipe;
+  read_config(json, where, [&](ConfigFields& fields) { describe(fields, recipe); });
+  return recipe;
+}
+
+}  // namespace
+
+void describe(ConfigFields& fields, TrainOptions& options) {
+  fields.text("output", options.output);
+  fields.number("steps", options.steps, 0, kMost);
+  fields.number("epochs", options.epochs, 0, 1e9);
+  fields.number("minutes", options.minutes, 0, 1e9);
+
+  fields.number("learning_rate", options.learning_rate, 0, 1e3);
+  fields.number("embedding_learning_rate", options.embedding_learning_rate, 0, 1e3);
+  fields.number("beta1", options.betas[0], 0, 1);
+  fields.number("beta2", options.betas[1], 0, 1);
+  fields.number("epsilon", options.epsilon, 0, 1);
+  fields.number("weight_decay", options.weight_decay, 0, 1e3);
+  fields.number("clip", options.clip, 0, 1e9);
+  fields.choice("schedule", options.schedule,
+                {{"constant", Schedule::kConstant},
+                 {"linear", Schedule::kLinear},
+                 {"cosine", Schedule::kCosine},
+                 {"one_cycle", Schedule::kOneCycle}});
+  fields.number("warmup", options.warmup, 0, 1);
+  fields.number("final_rate", options.final_rate, 0, 1);
+
+  fields.number("batch_size", options.batch_size, 1, 1'000'000);
+  fields.number("token_budget", options.token_budget, 0, kMost);
+  fields.number("accumulate", options.accumulate, 1, 1'000'000);
+  fields.number("random_window", options.random_window, 0, 1);
+  fields.flag("special_tokens", options.special_tokens);
+  fields.number("mask_share", options.mask_share, 0, 1);
+  fields.choice("precision", options.precision,
+                {{"float32", Precision::kFloat32}, {"bfloat16", Precision::kBfloat16}});
+  fields.text("device", options.device);
+  fields.number("threads", options.threads, 0, 4096);
+  fields.number("seed", options.seed, 0, kMost);
+
+  fields.number("evaluate_every", options.evaluate_every, 0, kMost);
+  fields.number("evaluate_most", options.evaluate_most, 0, kMost);
+  fields.number("early_stop", options.early_stop, 0, kMost);
+  fields.number("save_every", options.save_every, 0, kMost);
+  fields.number("save_minutes", options.save_minutes, 0, 1e9);
+  fields.number("log_every", options.log_every, 1, kMost);
+}
+
+void describe(ConfigFields& fields, Recipe& recipe) {
+  fields.object("data", [&](ConfigFields& inner) { data::describe(inner, recipe.data); });
+  fields.object("model", [&](ConfigFields& inner) { models::describe(inner, recipe.model); });
+  fields.object("train", [&](ConfigFields& inner) { describe(inner, recipe.train); });
+  if (fields.reading()) check(recipe, fields.place());
+}
+
+Json to_json(const Recipe& recipe) {
+  return write_config([copy = recipe](ConfigFields& fields) mutable { describe(fields, copy); });
+}
+
+Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& settings) {
+  const std::string where = path.string();
+  Json json = parse_toml(read_file(path), where);
+  for (const std::string& setting : settings) set_config_value(json, setting);
+  return read_recipe(json, where);
+}
+
+void save_recipe(const Recipe& recipe, const std::filesystem::path& folder) {
+  replace_file(folder / kSavedRecipe, to_json(recipe).dump(2) + "\n");
+}
+
+Recipe load_saved_recipe(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / kSavedRecipe;
+  return read_recipe(parse_json(read_file(path), path.string()), path.string());
+}
+
+data::BatchOptions batch_options(const Recipe& recipe) {
+  data::BatchOptions options;
+  options.batch_size = recipe.train.batch_size;
+  options.token_budget = recipe.train.token_budget;
+  options.max_length = recipe.data.max_length;
+  // load_splits has cut the examples where "chunk" is asked for.
+  options.on_overflow = recipe.data.on_overflow == "chunk" ? "truncate" : recipe.data.on_overflow;
+  options.special_tokens = recipe.train.special_tokens;
+  options.random_window = recipe.train.random_window;
+  options.masked = recipe.model.task == models::Task::kMaskedLanguageModel;
+  options.mask_share = recipe.train.mask_share;
+  options.seed = static_cast<uint64_t>(recipe.train.seed);
+  return options;
+}
+
+}  // namespace lowrank::train

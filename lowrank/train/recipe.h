@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "lowrank/base/config.h"
-#include "lowrank/data/dataset.h"
+#include "lowrank/data/batch.h"
 #include "lowrank/models/config.h"
 
 namespace lowrank::train {
@@ -20,30 +20,30 @@ enum class Precision { kFloat32, kBfloat16 };
 struct TrainOptions {
   std::string output = "runs/model";  // the run's folder
 
-  // The run ends at the first of these that is set (0: not set); one must be.
-  int64_t steps = 0;    // optimizer steps
+  // The run ends when the first of those set is reached (0: not set); one must be.
+  int64_t steps = 0;  // optimizer steps
   double epochs = 0;
-  double minutes = 0;   // by the clock; the schedule then follows the clock too
+  double minutes = 0;  // by the clock; the schedule then follows the clock too
 
   double learning_rate = 1e-3;
-  double embedding_learning_rate = 0;  // of the embedding tables; 0: learning_rate
+  double embedding_learning_rate = 0;         // of the token and n-gram tables; 0: learning_rate
   std::array<double, 2> betas = {0.9, 0.98};  // keys beta1, beta2
   double epsilon = 1e-8;
   double weight_decay = 0.01;  // of matrices; biases, norms and embedding tables get none
   double clip = 1;             // largest norm of the whole gradient; 0: none
   Schedule schedule = Schedule::kCosine;
-  double warmup = 0.05;        // share of the run
-  double final_rate = 0;       // share of the learning rate at the end
+  double warmup = 0.05;   // share of the run
+  double final_rate = 0;  // share of the learning rate at the end
 
   int64_t batch_size = 8;
   int64_t token_budget = 0;
-  int64_t accumulate = 1;      // batches a step
+  int64_t accumulate = 1;  // batches a step
   double random_window = 0;
   bool special_tokens = false;
   double mask_share = 0.15;
   Precision precision = Precision::kFloat32;
   std::string device = "cpu";
-  int64_t threads = 0;         // 0: LibTorch's default
+  int64_t threads = 0;  // 0: LibTorch's default
   int64_t seed = 0;
 
   int64_t evaluate_every = 0;  // steps; 0: at the end of each epoch, and of the run
@@ -63,9 +63,15 @@ struct Recipe {
 
 void describe(ConfigFields& fields, TrainOptions& options);
 void describe(ConfigFields& fields, Recipe& recipe);
+Json to_json(const Recipe& recipe);
 
 // Reads a TOML recipe, applies `settings` ("train.steps=100") and checks every key and value.
-Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::string>& settings = {});
+Recipe load_recipe(const std::filesystem::path& path,
+                   const std::vector<std::string>& settings = {});
+
+// recipe.json of a run's or a model's folder: the recipe as it was run.
+void save_recipe(const Recipe& recipe, const std::filesystem::path& folder);
+Recipe load_saved_recipe(const std::filesystem::path& folder);
 
 // Batches of the recipe for evaluation, prediction and training.
 data::BatchOptions batch_options(const Recipe& recipe);

@@ -1,1 +1,455 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lowrank/train/trainer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+#include "lowrank/base/file.h"
+#include "lowrank/train/checkpoint.h"
+#include "lowrank/train/inputs.h"
+#include "lowrank/train/metrics_log.h"
+#include "lowrank/train/optimizer.h"
+#include "lowrank/train/schedule.h"
+
+namespace lowrank::train {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// A file of the run could not be written: what ends a run as Ended::kDiskFull.
+class WriteFailed : public Error {
+ public:
+  using Error::Error;
+};
+
+// Thrown out of an evaluation by its progress callback when the run is to stop.
+struct Stopped {};
+
+// Matrix products in bfloat16 while in scope; parameters, gradients and sums stay float32.
+class Autocast {
+ public:
+  Autocast(at::Device device, Precision precision)
+      : device_(device.type()), on_(precision == Precision::kBfloat16) {
+    if (!on_) return;
+    at::autocast::set_autocast_dtype(device_, at::kBFloat16);
+    at::autocast::set_autocast_enabled(device_, true);
+  }
+  ~Autocast() {
+    if (!on_) return;
+    at::autocast::set_autocast_enabled(device_, false);
+    at::autocast::clear_cache();  // it holds the parameters of this step in bfloat16
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  at::DeviceType device_;
+  bool on_;
+};
+
+at::Device checked_device(const std::string& name) {
+  const bool cpu = name == "cpu", cuda = name == "cuda" || name.starts_with("cuda:");
+  if (cpu || (cuda && at::hasCUDA())) return at::Device(name);
+  throw Error(
+      fmt::format("train: train.device = \"{}\"; this build and machine have {}. Set it to "
+                  "one of these.",
+                  name, at::hasCUDA() ? "cpu and cuda" : "cpu only"));
+}
+
+// The recipe with what the data decides: the classes.
+Recipe completed(Recipe recipe, const data::Dataset& dataset) {
+  if (dataset.examples.empty()) {
+    throw Error(
+        "train: the training split has no examples. See `lowrank data` for what was dropped.");
+  }
+  std::vector<std::string>& classes = recipe.model.classes;
+  if (recipe.model.task != models::Task::kClassification) return recipe;
+  if (classes.empty()) classes = dataset.classes;
+  if (classes == dataset.classes) return recipe;
+  throw Error(
+      fmt::format("train: model.classes names {} classes, the data has {}; they must be the "
+                  "same in the same order. Leave model.classes out to take the data's.",
+                  classes.size(), dataset.classes.size()));
+}
+
+// Evenly spread over the dataset, which may be in the order of its classes. 0: all.
+data::Dataset at_most(const data::Dataset& dataset, int64_t most) {
+  const size_t size = dataset.examples.size();
+  const size_t kept = most == 0 ? size : std::min(size, static_cast<size_t>(most));
+  data::Dataset subset{{}, dataset.classes};
+  for (size_t i = 0; i < kept; ++i) subset.examples.push_back(dataset.examples[i * size / kept]);
+  return subset;
+}
+
+// "model.width" of the first key whose value differs; empty where there is none.
+std::string differing_key(const Json& a, const Json& b) {
+  const Json patch = Json::diff(a, b);
+  if (patch.empty()) return {};
+  std::string key = patch[0]["path"].get<std::string>().substr(1);
+  std::replace(key.begin(), key.end(), '/', '.');
+  return key;
+}
+
+// What decides the model and its batches; the rest, such as train.steps, may change on resuming.
+Json fixed_part(const Recipe& recipe) {
+  const Json all = to_json(recipe);
+  Json fixed = {{"data", all["data"]}, {"model", all["model"]}, {"train", Json::object()}};
+  for (const char* key : {"batch_size", "token_budget", "accumulate", "random_window",
+                          "special_tokens", "mask_share", "seed"}) {
+    fixed["train"][key] = all["train"][key];
+  }
+  return fixed;
+}
+
+void check_resumable(const fs::path& last, const Recipe& recipe) {
+  if (!fs::exists(last)) {
+    throw Error(
+        fmt::format("train: {} is missing; there is nothing to resume. Start without --resume.",
+                    last.string()));
+  }
+  const std::string key = differing_key(fixed_part(load_saved_recipe(last)), fixed_part(recipe));
+  if (key.empty()) return;
+  throw Error(
+      fmt::format("train: the recipe's {} differs from the run's in {}; a run goes on with its "
+                  "own model and data. Set it back, or start in another train.output.",
+                  key, last.string()));
+}
+
+void check_unused(const fs::path& output) {
+  if (!fs::exists(output / "last") && !fs::exists(output / "best")) return;
+  throw Error(
+      fmt::format("train: {} already holds a run. Go on with it by --resume, set train.output to "
+                  "another folder, or remove this one.",
+                  output.string()));
+}
+
+std::shared_ptr<models::Model> make_model(const Recipe& recipe, bool resume) {
+  at::manual_seed(static_cast<uint64_t>(recipe.train.seed));
+  if (resume) return models::load_model(fs::path(recipe.train.output) / "last");
+  return std::make_shared<models::Model>(recipe.model);
+}
+
+// Two checkpoints (the new one is written beside the old) of the parameters and AdamW's two moments.
+size_t checkpoint_bytes(const models::Model& model) {
+  size_t bytes = 0;
+  for (const at::Tensor& parameter : model.parameters()) bytes += parameter.nbytes();
+  return 2 * 3 * bytes;
+}
+
+// One sitting of a run.
+class Run {
+ public:
+  Run(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
+      const std::atomic<bool>& stop)
+      : recipe_(recipe),
+        options_(recipe_.train),
+        output_(options_.output),
+        watcher_(watcher),
+        stop_(stop),
+        validation_(at_most(splits.validation, options_.evaluate_most)),
+        device_(checked_device(options_.device)),
+        model_(make_model(recipe_, resume)),
+        tokenizer_(text::make_tokenizer(recipe_.model.tokenizer)) {
+    model_->to(device_);
+    optimizer_.emplace(*model_, options_);
+    require_writable(output_, checkpoint_bytes(*model_));
+    const std::string data = fingerprint(splits.train);
+    if (resume) {
+      state_ = load_checkpoint(output_ / "last", *model_, *optimizer_);
+      check_data(data);
+    }
+    state_.data = data;
+    batches_.emplace(splits.train, tokenizer_, batch_options(recipe_), state_.sampler);
+    epoch_batches_ = batches_->batches_per_epoch();
+    log_.emplace(output_, resume ? std::optional(state_.step) : std::nullopt);
+    save_recipe(recipe_, output_);
+    unsaved_ = !resume;
+  }
+
+  TrainResult run() {
+    earlier_seconds_ = state_.seconds;
+    start_ = last_save_ = Clock::now();
+    start_share_ = share_done();
+    watcher_.on_start(*model_, recipe_);
+    if (unsaved_) save();  // shows before the first step that a checkpoint can be written
+    TrainResult result;
+    try {
+      result.ended = train_until_the_end();
+      if (unsaved_) write([&] { save(); });
+    } catch (const WriteFailed& error) {
+      watcher_.on_note(error.what());
+      result.ended = Ended::kDiskFull;
+    }
+    draw();
+    result.steps = state_.step;
+    result.seconds = elapsed();
+    result.best = state_.best.value_or(0);
+    result.best_folder = output_ / (fs::exists(output_ / "best") ? "best" : "last");
+    return result;
+  }
+
+ private:
+  Ended train_until_the_end() {
+    model_->train();
+    while (true) {
+      const double share = share_done();
+      const bool finished = share >= 1;
+      log_if_due(finished);
+      if (stop_) return Ended::kInterrupted;
+      if (evaluation_due(finished) && !evaluate()) return Ended::kInterrupted;
+      if (save_due()) write([&] { save(); });
+      if (finished) return Ended::kDone;
+      if (early_stop_due()) {
+        watcher_.on_note(fmt::format("Stopped early: {} evaluations without a better result.",
+                                     state_.evaluations_since_best));
+        return Ended::kEarlyStop;
+      }
+      step(share);
+    }
+  }
+
+  // The share of the run that is behind it, by whichever limit is nearest.
+  double share_done() const {
+    double share = 0;
+    if (options_.steps > 0) {
+      share = static_cast<double>(state_.step) / static_cast<double>(options_.steps);
+    }
+    if (options_.epochs > 0) share = std::max(share, epochs_done() / options_.epochs);
+    if (options_.minutes > 0) share = std::max(share, elapsed() / (60 * options_.minutes));
+    return share;
+  }
+
+  double epochs_done() const {
+    return static_cast<double>(state_.sampler.epoch) +
+           static_cast<double>(state_.sampler.batch) / static_cast<double>(epoch_batches_);
+  }
+
+  double elapsed() const { return earlier_seconds_ + seconds_since(start_); }
+
+  void step(double share) {
+    const Clock::time_point begin = Clock::now();
+    optimizer_->zero_grad();
+    double loss = 0;
+    for (int64_t i = 0; i < options_.accumulate; ++i) loss += accumulate(batches_->next());
+    const double norm = optimizer_->clip(options_.clip);
+    check_finite("loss", loss);
+    check_finite("gradient's norm", norm);
+    const double rate = rate_share(options_, share);
+    optimizer_->step(rate);
+
+    ++state_.step;
+    set_sampler(batches_->state());
+    state_.loss_sum += loss;
+    ++state_.loss_steps;
+    state_.learning_rate = options_.learning_rate * rate;
+    state_.gradient_norm = norm;
+    unsaved_ = true;
+    sitting_seconds_ += seconds_since(begin);
+    report_step(loss);
+  }
+
+  void set_sampler(const data::SamplerState& sampler) {
+    // Counting an epoch's batches plans them all.
+    if (sampler.epoch != state_.sampler.epoch) epoch_batches_ = batches_->batches_per_epoch();
+    state_.sampler = sampler;
+  }
+
+  // Adds a batch's share of the gradient; returns its share of the loss.
+  double accumulate(const data::Batch& batch) {
+    at::Tensor loss;
+    {
+      const Autocast autocast(device_, options_.precision);
+      loss = model_->loss(inputs_for(*model_, batch), batch.labels.to(device_));
+    }
+    loss = loss / options_.accumulate;
+    loss.backward();
+    state_.tokens += batch.total();
+    sitting_tokens_ += batch.total();
+    return loss.item<double>();
+  }
+
+  void check_finite(const char* what, double value) const {
+    if (std::isfinite(value)) return;
+    throw Error(
+        fmt::format("train: the {} is {} in step {}. Lower train.learning_rate, or lengthen "
+                    "train.warmup; {} holds the last good checkpoint.",
+                    what, value, state_.step + 1, (output_ / "last").string()));
+  }
+
+  void report_step(double loss) {
+    const double share = std::min(share_done(), 1.0);
+    const double gained = share - start_share_;
+    Watcher::Step step;
+    step.step = state_.step;
+    step.epoch = state_.sampler.epoch;
+    step.loss = loss;
+    step.learning_rate = state_.learning_rate;
+    step.gradient_norm = state_.gradient_norm;
+    step.tokens_per_second = static_cast<double>(sitting_tokens_) / sitting_seconds_;
+    step.done = share;
+    step.seconds_left = gained > 0 ? seconds_since(start_) / gained * (1 - share) : 0;
+    watcher_.on_step(step);
+  }
+
+  void log_if_due(bool finished) {
+    if (state_.loss_steps == 0 || (state_.step % options_.log_every != 0 && !finished)) return;
+    MetricsLog::Training line;
+    line.step = state_.step;
+    line.epoch = epochs_done();
+    line.loss = state_.loss_sum / static_cast<double>(state_.loss_steps);
+    line.learning_rate = state_.learning_rate;
+    line.gradient_norm = state_.gradient_norm;
+    line.tokens = state_.tokens;
+    line.seconds = elapsed();
+    write([&] { log_->add(line); });
+    state_.loss_sum = 0;
+    state_.loss_steps = 0;
+  }
+
+  bool evaluation_due(bool finished) const {
+    if (validation_.examples.empty() || state_.step == 0 || state_.evaluated_step == state_.step) {
+      return false;
+    }
+    if (finished) return true;
+    if (options_.evaluate_every > 0) return state_.step % options_.evaluate_every == 0;
+    return static_cast<int64_t>(epochs_done()) > state_.evaluated_epochs;
+  }
+
+  // False where `stop` ended it; the next sitting then does it again.
+  bool evaluate() {
+    Evaluation evaluation;
+    try {
+      evaluation = train::evaluate(*model_, validation_, *tokenizer_, batch_options(recipe_),
+                                   [&](int64_t, int64_t) {
+                                     if (stop_) throw Stopped();
+                                   });
+    } catch (const Stopped&) {
+      return false;
+    }
+    const bool language = recipe_.model.task == models::Task::kMaskedLanguageModel;
+    const double result = language ? -evaluation.loss : evaluation.accuracy;
+    const bool best = !state_.best || result > *state_.best;
+    if (best) state_.best = result;
+    state_.evaluations_since_best = best ? 0 : state_.evaluations_since_best + 1;
+    state_.evaluated_step = state_.step;
+    state_.evaluated_epochs = static_cast<int64_t>(epochs_done());
+    unsaved_ = true;
+    write([&] {
+      log_->add(state_.step, elapsed(), evaluation, best);
+      if (best) save_trained(output_ / "best", *model_, recipe_);
+    });
+    draw();
+    watcher_.on_evaluation(state_.step, evaluation, best);
+    return true;
+  }
+
+  bool early_stop_due() const {
+    return options_.early_stop > 0 && state_.evaluations_since_best >= options_.early_stop;
+  }
+
+  bool save_due() const {
+    if (!unsaved_) return false;
+    if (options_.save_minutes > 0 && seconds_since(last_save_) >= 60 * options_.save_minutes) {
+      return true;
+    }
+    if (options_.save_every > 0) return state_.step % options_.save_every == 0;
+    return state_.evaluated_step == state_.step;
+  }
+
+  void save() {
+    state_.seconds = elapsed();
+    save_checkpoint(output_ / "last", *model_, recipe_, *optimizer_, state_);
+    last_save_ = Clock::now();
+    unsaved_ = false;
+    watcher_.on_save(state_.step, output_ / "last");
+  }
+
+  void draw() {
+    std::string reason;
+    if (drawing_fails_ || log_->draw(&reason)) return;
+    drawing_fails_ = true;  // one note is enough
+    watcher_.on_note(fmt::format("loss.png was not drawn: {}", reason));
+  }
+
+  template <class Action>
+  void write(const Action& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      throw WriteFailed(error.what());
+    }
+  }
+
+  void check_data(const std::string& data) const {
+    if (data == state_.data) return;
+    throw Error(
+        fmt::format("train: the training examples have changed since {} was saved; a run goes "
+                    "on with its own data. Bring them back, or start in another train.output.",
+                    (output_ / "last").string()));
+  }
+
+  const Recipe recipe_;
+  const TrainOptions& options_;
+  const fs::path output_;
+  Watcher& watcher_;
+  const std::atomic<bool>& stop_;
+  const data::Dataset validation_;
+  const at::Device device_;
+  std::shared_ptr<models::Model> model_;
+  std::shared_ptr<const text::Tokenizer> tokenizer_;
+  std::optional<AdamW> optimizer_;
+  std::optional<data::TrainingBatches> batches_;
+  std::optional<MetricsLog> log_;
+
+  RunState state_;
+  int64_t epoch_batches_ = 0;  // of the epoch in progress
+  bool unsaved_ = false;
+  bool drawing_fails_ = false;
+
+  Clock::time_point start_ = Clock::now(), last_save_ = start_;
+  double earlier_seconds_ = 0, start_share_ = 0;
+  double sitting_seconds_ = 0;  // in steps, this sitting
+  int64_t sitting_tokens_ = 0;
+};
+
+}  // namespace
+
+TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
+                  const std::atomic<bool>& stop) {
+  const Recipe complete = completed(recipe, splits.train);
+  const fs::path output = recipe.train.output;
+  for (const char* name : {"last", "best"}) restore_directory(output / name);
+  if (resume) {
+    check_resumable(output / "last", complete);
+  } else {
+    check_unused(output);
+  }
+  if (recipe.train.threads > 0) at::set_num_threads(static_cast<int>(recipe.train.threads));
+  return Run(complete, splits, watcher, resume, stop).run();
+}
+
+TrainedModel load_trained(const std::filesystem::path& folder) {
+  for (const fs::path& candidate : {folder / "best", folder / "last", folder}) {
+    restore_directory(candidate);
+    if (!fs::exists(candidate / "config.json")) continue;
+    return {models::load_model(candidate), load_saved_recipe(candidate), candidate};
+  }
+  throw Error(
+      fmt::format("{}: there is no model in it, neither in best/ nor in last/. Give the "
+                  "folder of a run or of a model.",
+                  folder.string()));
+}
+
+}  // namespace lowrank::train

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 #include "lowrank/train/evaluate.h"
@@ -19,7 +20,7 @@ class Watcher {
     int64_t step = 0, epoch = 0;
     double loss = 0, learning_rate = 0, gradient_norm = 0;
     double tokens_per_second = 0;
-    double done = 0;              // share of the run, 0 to 1
+    double done = 0;  // share of the run, 0 to 1
     double seconds_left = 0;
   };
   virtual void on_start(const models::Model&, const Recipe&) {}
@@ -29,31 +30,44 @@ class Watcher {
   virtual void on_note(const std::string&) {}  // a full disk, an early stop ...
 };
 
-enum class Ended { kDone, kEarlyStop, kInterrupted, kDiskFull };
+enum class Ended {
+  kDone,
+  kEarlyStop,
+  kInterrupted,
+  kDiskFull,  // a file could not be written; on_note has the reason, last/ is the checkpoint before
+};
 
 struct TrainResult {
   Ended ended = Ended::kDone;
   int64_t steps = 0;
   double seconds = 0;                 // of training, this and earlier sittings
   double best = 0;                    // validation accuracy, or -loss for a language model
-  std::filesystem::path best_folder;  // model directory of the best evaluation
+  std::filesystem::path best_folder;  // of the best evaluation; without validation data last/
 };
 
 // Trains into recipe.train.output:
-//   recipe.toml.json  the recipe as run           metrics.jsonl   a line a log or evaluation
-//   events.out.*      TensorBoard                 loss.png        the curve
-//   best/             model directory of the best evaluation
-//   last/             checkpoint: model, optimizer, state.json; replaced atomically
-// `resume` goes on from last/ to the same bits as an uninterrupted run. `stop` (set by a signal
-// handler) ends after the step in progress, with last/ saved. Throws Error before the first step
-// when the folder cannot be written, lacks space, or holds a run and resume is false.
+//   recipe.json    the recipe as run            metrics.jsonl   a line a log or evaluation
+//   events.out.*   TensorBoard                  loss.png        the curve
+//   best/          model directory of the best evaluation, with its recipe.json
+//   last/          checkpoint: best/'s files, optimizer.safetensors, state.json; replaced atomically
+//
+// `resume` goes on from last/. A run limited by steps or epochs then ends with the same bits as an
+// uninterrupted one on the same machine with the same number of threads; only the "seconds" of
+// metrics.jsonl differ. A run limited by minutes follows the clock, which no two runs share.
+//
+// `stop` (set by a signal handler) ends after the step in progress, or in the middle of an
+// evaluation, with last/ saved. Training seeds and uses the process's default random generators.
+//
+// Throws Error before the first step when the folder cannot be written, lacks space, or holds a run
+// and resume is false; when there is nothing to resume, or the recipe or the data are not those of
+// the run; and, with the last good checkpoint kept, when the loss stops being a number.
 TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
                   const std::atomic<bool>& stop);
 
 // Rebuilds what `eval` and `predict` need from a run's or a model's folder.
 struct TrainedModel {
   std::shared_ptr<models::Model> model;
-  Recipe recipe;               // the one it was trained with
+  Recipe recipe;                 // the one it was trained with
   std::filesystem::path folder;  // that the model was read from: <run>/best, or the folder itself
 };
 TrainedModel load_trained(const std::filesystem::path& folder);

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/cli/eval_command.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "lowrank/cli/evaluation_report.h"
+#include "lowrank/cli/progress_bar.h"
+#include "lowrank/cli/quantity.h"
+#include "lowrank/cli/validators.h"
+#include "lowrank/io/plot.h"
+#include "lowrank/train/trainer.h"
+
+namespace lowrank::cli {
+namespace {
+
+// `dataset` with the labels of a model that may know its classes in another order, or more of them.
+data::Dataset with_labels_of(const data::Dataset& dataset,
+                             const std::vector<std::string>& classes) {
+  std::vector<int64_t> label_of;
+  for (const std::string& name : dataset.classes) {
+    const auto found = std::find(classes.begin(), classes.end(), name);
+    if (found == classes.end()) {
+      throw Error(
+          fmt::format("the data has the class \"{}\"; the model knows only {}. Leave the class "
+                      "out, or train on it.",
+                      name, fmt::join(classes, ", ")));
+    }
+    label_of.push_back(found - classes.begin());
+  }
+  data::Dataset relabeled = dataset;
+  relabeled.classes = classes;
+  for (data::Example& example : relabeled.examples) {
+    if (example.label >= 0) example.label = label_of[static_cast<size_t>(example.label)];
+  }
+  return relabeled;
+}
+
+void draw_confusion(const train::Evaluation& evaluation, const std::string& headline,
+                    const EvalFlags& flags, const Console& console) {
+  io::MatrixPlot plot{.title = fmt::format("{}: {}", headline, quality_in_words(evaluation)),
+                      .x_label = "predicted class",
+                      .y_label = "true class",
+                      .columns = evaluation.classes,
+                      .rows = evaluation.classes,
+                      .values = {}};
+  for (const auto& row : evaluation.confusion) plot.values.emplace_back(row.begin(), row.end());
+  std::string reason;
+  if (io::draw(plot, flags.picture, &reason)) {
+    console.err << fmt::format("picture: {}\n", flags.picture);
+  } else {
+    console.err << fmt::format("note: no picture, {}\n", reason);
+  }
+}
+
+train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const data::Dataset& dataset,
+                                         const data::BatchOptions& options,
+                                         const Console& console) {
+  ProgressBar bar(console);
+  const auto tokenizer = text::make_tokenizer(trained.model->config().tokenizer);
+  return train::evaluate(*trained.model, dataset, *tokenizer, options,
+                         [&](int64_t done, int64_t total) {
+                           bar.update(static_cast<double>(done) / static_cast<double>(total),
+                                      fmt::format("{} of {}", grouped(done), grouped(total)));
+                         });
+}
+
+}  // namespace
+
+void add(CLI::App& app, EvalFlags& flags) {
+  app.add_option("MODEL", flags.model, "folder of a run or of a model")->required()->type_name("");
+  add(app, flags.recipe, RecipeIs::kOptional);
+  app.add_option("--split", flags.split, "part of the data")
+      ->check(one_of({"test", "validation", "train"}))
+      ->type_name("")
+      ->capture_default_str();
+  app.add_flag("--json", flags.json, "prints JSON");
+  app.add_option("--picture", flags.picture, "draws the confusion matrix into this PNG file")
+      ->type_name("FILE");
+  app.footer(
+      "Without RECIPE the model is measured on the data that it was trained with.\n\n"
+      "EXAMPLE\n"
+      "  lowrank eval runs/source_files --picture confusion.png");
+}
+
+int run(const EvalFlags& flags, const Console& console) {
+  train::TrainedModel trained = train::load_trained(flags.model);
+  const train::Recipe recipe = load(flags.recipe, trained.recipe);
+  const models::ModelConfig& model = trained.model->config();
+  const data::Splits splits = read_data(recipe, console);
+  const data::Dataset& split = split_of(splits, flags.split);
+  const bool classifies = model.task == models::Task::kClassification;
+  const data::Dataset dataset = classifies ? with_labels_of(split, model.classes) : split;
+
+  const train::Evaluation evaluation =
+      evaluate_with_progress(trained, dataset, train::batch_options(recipe), console);
+  if (flags.json) {
+    console.out << train::to_json(evaluation).dump(2) << '\n';
+  } else {
+    print(evaluation, flags.split, console.out);
+  }
+  if (!flags.picture.empty() && classifies) {
+    draw_confusion(evaluation, flags.split, flags, console);
+  }
+  return kDone;
+}
+
+}  // namespace lowrank::cli

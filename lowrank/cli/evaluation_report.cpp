@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/cli/evaluation_report.h"
+
+#include <fmt/format.h>
+
+#include "lowrank/cli/abbreviations.h"
+#include "lowrank/cli/escape.h"
+#include "lowrank/cli/quantity.h"
+#include "lowrank/cli/table.h"
+
+namespace lowrank::cli {
+namespace {
+
+void print_classes(const train::Evaluation& evaluation, std::ostream& out) {
+  Table table({"class", "precision", "recall", "F1", "examples"});
+  for (size_t i = 0; i < evaluation.classes.size(); ++i) {
+    table.add_row({escaped(evaluation.classes[i]), percent(evaluation.precision[i]),
+                   percent(evaluation.recall[i]), percent(evaluation.f1[i]),
+                   grouped(evaluation.support[i])});
+  }
+  table.print(out);
+}
+
+void print_confusion(const train::Evaluation& evaluation, std::ostream& out) {
+  std::vector<std::string> heading = {"true \\ predicted"};
+  for (const std::string& letters : abbreviations(evaluation.classes)) heading.push_back(letters);
+  Table table(heading);
+  for (size_t i = 0; i < evaluation.classes.size(); ++i) {
+    std::vector<std::string> row = {escaped(evaluation.classes[i])};
+    for (const int64_t count : evaluation.confusion[i]) {
+      row.push_back(count == 0 ? "." : grouped(count));
+    }
+    table.add_row(std::move(row));
+  }
+  table.print(out);
+}
+
+}  // namespace
+
+std::string quality_in_words(const train::Evaluation& evaluation) {
+  if (evaluation.classes.empty()) {
+    return fmt::format("loss {:.4f}, perplexity {:.2f}, accuracy {}", evaluation.loss,
+                       evaluation.perplexity, percent(evaluation.accuracy));
+  }
+  const std::string loss =  // a classifier without probabilities has none
+      evaluation.loss > 0 ? fmt::format(", loss {:.4f}", evaluation.loss) : "";
+  return fmt::format("accuracy {}, macro F1 {}{}", percent(evaluation.accuracy),
+                     percent(evaluation.macro_f1), loss);
+}
+
+void print(const train::Evaluation& evaluation, const std::string& headline, std::ostream& out) {
+  out << fmt::format("{}: {}\n", headline, quality_in_words(evaluation));
+  const char* const counted_things = evaluation.classes.empty() ? "masked token" : "example";
+  out << counted(evaluation.count, counted_things);
+  if (evaluation.tokens > 0) out << fmt::format(", {} tokens", grouped(evaluation.tokens));
+  out << fmt::format(" in {}\n", duration(evaluation.seconds));
+  if (evaluation.classes.empty()) return;
+  out << '\n';
+  print_classes(evaluation, out);
+  out << '\n';
+  print_confusion(evaluation, out);
+}
+
+const data::Dataset& split_of(const data::Splits& splits, const std::string& split) {
+  const data::Dataset& dataset = split == "train"        ? splits.train
+                                 : split == "validation" ? splits.validation
+                                                         : splits.test;
+  if (dataset.examples.empty()) {
+    throw Error(
+        fmt::format("the {0} split has no examples. Set data.{0}_share or data.{0}.", split));
+  }
+  return dataset;
+}
+
+}  // namespace lowrank::cli

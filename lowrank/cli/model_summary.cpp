@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/cli/model_summary.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "lowrank/cli/quantity.h"
+
+namespace lowrank::cli {
+namespace {
+
+std::string in_words(LinformerSharing sharing) {
+  switch (sharing) {
+    case LinformerSharing::kNone:
+      return "its own E and F for each head";
+    case LinformerSharing::kHeadwise:
+      return "E and F shared by the heads";
+    case LinformerSharing::kKeyValue:
+      return "one E for keys and values";
+    case LinformerSharing::kLayerwise:
+      return "one E for all layers";
+  }
+  return "";
+}
+
+std::string in_words(LinformerProjection projection) {
+  switch (projection) {
+    case LinformerProjection::kLinear:
+      return "linear";
+    case LinformerProjection::kMeanPool:
+      return "mean pooling";
+    case LinformerProjection::kMaxPool:
+      return "max pooling";
+    case LinformerProjection::kConv:
+      return "convolution";
+  }
+  return "";
+}
+
+struct KindInWords {
+  std::string operator()(const ExactOptions&) const { return "exact"; }
+  std::string operator()(const NystromOptions& o) const {
+    return fmt::format("nystrom, {} landmarks{}", o.landmarks,
+                       o.conv > 0 ? fmt::format(", convolution of {} taps", o.conv) : "");
+  }
+  std::string operator()(const LinformerOptions& o) const {
+    return fmt::format("linformer, {} projected rows ({}, {})", o.projected, in_words(o.projection),
+                       in_words(o.sharing));
+  }
+};
+
+std::string in_words(const nn::EmbeddingsOptions& embeddings) {
+  const std::string patch =
+      embeddings.patch > 1 ? fmt::format(" in patches of {}", embeddings.patch) : "";
+  switch (embeddings.kind) {
+    case nn::EmbeddingKind::kTokens:
+      return "tokens" + patch;
+    case nn::EmbeddingKind::kNgrams:
+      return fmt::format("hashed {}-grams ({} buckets each){}",
+                         fmt::join(embeddings.ngrams, "- and "), grouped(embeddings.buckets),
+                         patch);
+    case nn::EmbeddingKind::kConvolution:
+      return "a convolution of tokens" + patch;
+  }
+  return "";
+}
+
+std::string task_in_words(const models::ModelConfig& config) {
+  if (config.task == models::Task::kMaskedLanguageModel) return "masked language model";
+  return fmt::format("classification into {} classes", config.classes.size());
+}
+
+}  // namespace
+
+int64_t parameter_count(const models::Model& model) {
+  int64_t count = 0;
+  for (const at::Tensor& parameter : model.parameters()) count += parameter.numel();
+  return count;
+}
+
+std::string in_words(const AttentionKind& kind) { return std::visit(KindInWords{}, kind); }
+
+std::string in_words(const models::ModelConfig& config) {
+  std::vector<std::string> kinds;
+  for (const AttentionKind& kind : config.attention) kinds.push_back(in_words(kind));
+  return fmt::format(
+      "{}; reads {}; {} layer{} of width {}, {} head{}, feed-forward {}, {}-norm; attention: {}",
+      task_in_words(config), in_words(config.embeddings), config.layers,
+      config.layers == 1 ? "" : "s", config.width, config.heads, config.heads == 1 ? "" : "s",
+      config.feed_forward, config.norm == nn::NormPosition::kPre ? "pre" : "post",
+      fmt::join(kinds, " | "));
+}
+
+}  // namespace lowrank::cli

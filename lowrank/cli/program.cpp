@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/cli/program.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <functional>
+#include <memory>
+
+#include "lowrank/cli/baseline_command.h"
+#include "lowrank/cli/build_info.h"
+#include "lowrank/cli/data_command.h"
+#include "lowrank/cli/eval_command.h"
+#include "lowrank/cli/info_command.h"
+#include "lowrank/cli/misuse.h"
+#include "lowrank/cli/predict_command.h"
+#include "lowrank/cli/train_command.h"
+
+namespace lowrank::cli {
+namespace {
+
+struct Command {
+  CLI::App* app;
+  std::function<int(const Console&)> run;
+};
+
+template <class Flags>
+Command add_command(CLI::App& program, const char* name, const char* description) {
+  CLI::App* app = program.add_subcommand(name, description);
+  app->allow_extras();  // complaint() names them, with the nearest known one
+  const auto flags = std::make_shared<Flags>();
+  add(*app, *flags);
+  return {app, [flags](const Console& console) { return run(*flags, console); }};
+}
+
+std::vector<Command> add_commands(CLI::App& program) {
+  return {
+      add_command<TrainFlags>(program, "train", "Train a model from a recipe, or resume a run"),
+      add_command<EvalFlags>(program, "eval", "Measure a trained model on a data set"),
+      add_command<PredictFlags>(program, "predict", "Label files, lines or standard input"),
+      add_command<DataFlags>(program, "data", "Show what a recipe's data holds"),
+      add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),
+      add_command<BaselineFlags>(program, "baseline", "Measure a simple model on a recipe's data"),
+  };
+}
+
+std::vector<std::string> flag_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+std::string did_you_mean(const std::string& name, const std::vector<std::string>& known) {
+  const std::string near = nearest_name(name, known);
+  return near.empty() ? "" : fmt::format(" Did you mean {}?", near);
+}
+
+// What is wrong with the arguments that nothing took; empty when there are none.
+std::string unknown_argument(const CLI::App& app, const std::vector<std::string>& commands) {
+  const std::vector<std::string> extras = app.remaining();
+  for (const std::string& extra : extras) {
+    if (extra.size() < 2 || extra[0] != '-') continue;
+    const std::string flag = extra.substr(0, extra.find('='));
+    return fmt::format("unknown flag {}.{}", flag, did_you_mean(flag, flag_names(app)));
+  }
+  if (extras.empty()) return "";
+  if (commands.empty()) return fmt::format("unexpected argument \"{}\".", extras[0]);
+  return fmt::format("unknown command \"{}\".{}", extras[0], did_you_mean(extras[0], commands));
+}
+
+// The one sentence about a command line that CLI11 refused.
+std::string refusal(const CLI::ParseError& error) {
+  std::string text = error.what();
+  if (dynamic_cast<const CLI::ValidationError*>(&error)) {  // "--top: 0 is not ..."
+    if (const size_t colon = text.find(": "); colon != std::string::npos) {
+      text.replace(colon, 2, " = ");
+    }
+  }
+  if (!text.ends_with('.')) text += '.';
+  return text;
+}
+
+int misused(const std::string& name, const std::string& sentence, const Console& console) {
+  console.err << fmt::format("{}: {} See \"{} --help\".\n", name, sentence, name);
+  return kMisused;
+}
+
+int run_command(const Command& command, const std::string& name, const Console& console) {
+  const auto failed = [&](const char* message, int status) {
+    console.err << fmt::format("{}: {}\n", name, message);
+    return status;
+  };
+  try {
+    return command.run(console);
+  } catch (const Misuse& error) {
+    return failed(error.what(), kMisused);
+  } catch (const c10::Error& error) {
+    return failed(error.what_without_backtrace(), kFailed);
+  } catch (const std::bad_alloc&) {
+    return failed("memory ran out. Use a smaller batch_size or max_length.", kFailed);
+  } catch (const std::exception& error) {
+    return failed(error.what(), kFailed);
+  }
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments, const Console& console) {
+  CLI::App program("Transformers whose attention costs O(n) in the sequence length.", "lowrank");
+  program.set_version_flag("--version", fmt::format("lowrank {}", build_info::kVersion));
+  program.require_subcommand(1);
+  program.allow_extras();
+  program.get_formatter()->column_width(34);
+  program.footer("EXAMPLE\n  lowrank train recipes/source_files.toml");
+  const std::vector<Command> commands = add_commands(program);
+  std::vector<std::string> names;
+  for (const Command& command : commands) names.push_back(command.app->get_name());
+
+  std::string sentence;
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
+    program.parse(reversed);
+  } catch (const CLI::CallForHelp&) {
+    console.out << program.help();
+    return kDone;
+  } catch (const CLI::CallForVersion& version) {
+    console.out << version.what() << '\n';
+    return kDone;
+  } catch (const CLI::ParseError& error) {
+    sentence = refusal(error);
+  }
+
+  const auto chosen = std::find_if(commands.begin(), commands.end(),
+                                   [](const Command& command) { return command.app->parsed(); });
+  if (chosen == commands.end()) {
+    const std::string unknown = unknown_argument(program, names);
+    return misused("lowrank", unknown.empty() ? "a command is needed." : unknown, console);
+  }
+  const std::string name = "lowrank " + chosen->app->get_name();
+  const std::string unknown = unknown_argument(*chosen->app, {});
+  if (!unknown.empty()) return misused(name, unknown, console);
+  if (!sentence.empty()) return misused(name, sentence, console);
+  return run_command(*chosen, name, console);
+}
+
+}  // namespace lowrank::cli

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/ops/dispatch.h"
+
+#include <ATen/ATen.h>
+
+#include <cstdlib>
+#include <string_view>
+
+#include "lowrank/ops/fallback.h"
+#include "lowrank/ops/implementations.h"
+
+namespace lowrank {
+namespace {
+
+std::string refuse_nothing(const Problem&) { return {}; }
+
+std::string refuse_other_devices(const Problem& problem) {
+  if (problem.device == at::kCPU) return {};
+  return "the tensors are on " + c10::DeviceTypeName(problem.device, /*lower_case=*/true) +
+         ", it runs on the cpu";
+}
+
+template <class Forward, class Backward>
+KernelChoice choice(const char* op, const Implementations<Forward, Backward>& list,
+                    const Problem& problem) {
+  KernelChoice result{.op = op, .taken = list.back().name, .refused = {}};
+  for (const auto& implementation : list) {
+    std::string reason = implementation.refusal(problem);
+    if (reference_wanted() && &implementation != &list.back()) reason = "LOWRANK_REFERENCE = 1";
+    if (reason.empty()) {
+      result.taken = implementation.name;
+      break;
+    }
+    result.refused.emplace_back(implementation.name, std::move(reason));
+  }
+  return result;
+}
+
+}  // namespace
+
+const ExactImplementations& exact_implementations() {
+  static const ExactImplementations list = {
+      {"libtorch", refuse_other_devices, libtorch::exact_attention,
+       libtorch::exact_attention_backward},
+      {"reference", refuse_nothing, fallback::exact_attention, fallback::exact_attention_backward}};
+  return list;
+}
+
+const NystromImplementations& nystrom_implementations() {
+  static const NystromImplementations list = {
+      {"libtorch", refuse_other_devices, libtorch::nystrom_attention,
+       libtorch::nystrom_attention_backward},
+      {"reference", refuse_nothing, fallback::nystrom_attention,
+       fallback::nystrom_attention_backward}};
+  return list;
+}
+
+const LinformerImplementations& linformer_implementations() {
+  static const LinformerImplementations list = {
+      {"libtorch", refuse_other_devices, libtorch::linformer_attention,
+       libtorch::linformer_attention_backward},
+      {"reference", refuse_nothing, fallback::linformer_attention,
+       fallback::linformer_attention_backward}};
+  return list;
+}
+
+const ProjectImplementations& project_implementations() {
+  static const ProjectImplementations list = {
+      {"libtorch", refuse_other_devices, libtorch::project_sequences,
+       libtorch::project_sequences_backward},
+      {"reference", refuse_nothing, fallback::project_sequences,
+       fallback::project_sequences_backward}};
+  return list;
+}
+
+const MeansImplementations& means_implementations() {
+  static const MeansImplementations list = {
+      {"libtorch", refuse_other_devices, libtorch::segment_means, libtorch::segment_means_backward},
+      {"reference", refuse_nothing, fallback::segment_means, fallback::segment_means_backward}};
+  return list;
+}
+
+const InverseImplementations& inverse_implementations() {
+  static const InverseImplementations list = {
+      {"libtorch", refuse_other_devices, libtorch::pseudo_inverse,
+       libtorch::pseudo_inverse_backward},
+      {"reference", refuse_nothing, fallback::pseudo_inverse, fallback::pseudo_inverse_backward}};
+  return list;
+}
+
+bool reference_wanted() {
+  const char* value = std::getenv("LOWRANK_REFERENCE");
+  return value != nullptr && std::string_view(value) == "1";
+}
+
+std::vector<KernelChoice> describe_dispatch(c10::DeviceType device, c10::ScalarType dtype) {
+  const Problem problem{device, dtype};
+  return {choice("exact_attention", exact_implementations(), problem),
+          choice("nystrom_attention", nystrom_implementations(), problem),
+          choice("linformer_attention", linformer_implementations(), problem),
+          choice("project_sequences", project_implementations(), problem),
+          choice("segment_means", means_implementations(), problem),
+          choice("pseudo_inverse", inverse_implementations(), problem)};
+}
+
+}  // namespace lowrank

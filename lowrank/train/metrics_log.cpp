@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/train/metrics_log.h"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+#include "lowrank/base/file.h"
+
+namespace lowrank::train {
+namespace {
+
+constexpr const char* kLinesFile = "metrics.jsonl";
+
+// The lines up to `last_step`. The line after them may have been cut off by whatever ended the run.
+std::vector<Json> lines_until(const std::filesystem::path& path, int64_t last_step) {
+  std::vector<Json> kept;
+  std::istringstream lines(read_file(path));
+  for (std::string line; std::getline(lines, line);) {
+    Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_discarded() || json.value("step", last_step + 1) > last_step) break;
+    kept.push_back(std::move(json));
+  }
+  return kept;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<int64_t> resumed_step)
+    : folder_(folder), events_(folder) {
+  const std::filesystem::path path = folder / kLinesFile;
+  std::string text;
+  if (resumed_step && std::filesystem::exists(path)) {
+    for (const Json& line : lines_until(path, *resumed_step)) {
+      text += line.dump() + "\n";
+      add_point(line);
+    }
+  }
+  replace_file(path, text);
+  lines_.open(path, std::ios::app);
+}
+
+void MetricsLog::add(const Training& training) {
+  const Json line = {{"step", training.step},
+                     {"epoch", training.epoch},
+                     {"loss", training.loss},
+                     {"learning_rate", training.learning_rate},
+                     {"gradient_norm", training.gradient_norm},
+                     {"tokens", training.tokens},
+                     {"seconds", training.seconds}};
+  append(line);
+  events_.scalar("training/loss", training.step, training.loss);
+  events_.scalar("training/learning_rate", training.step, training.learning_rate);
+  events_.scalar("training/gradient_norm", training.step, training.gradient_norm);
+}
+
+void MetricsLog::add(int64_t step, double seconds, const Evaluation& evaluation, bool best) {
+  Json line = {{"step", step}, {"validation_loss", evaluation.loss}};
+  line["validation_accuracy"] = evaluation.accuracy;
+  if (!evaluation.classes.empty()) line["validation_macro_f1"] = evaluation.macro_f1;
+  line["best"] = best;
+  line["seconds"] = seconds;
+  append(line);
+  events_.scalar("validation/loss", step, evaluation.loss);
+  events_.scalar("validation/accuracy", step, evaluation.accuracy);
+  events_.flush();
+}
+
+void MetricsLog::append(const Json& line) {
+  lines_ << line.dump() << "\n" << std::flush;
+  if (!lines_) {
+    throw Error(fmt::format("{}: a line could not be written. Free space on the disk and resume.",
+                            (folder_ / kLinesFile).string()));
+  }
+  add_point(line);
+}
+
+void MetricsLog::add_point(const Json& line) {
+  for (const auto& [key, curve] :
+       {std::pair("loss", &training_loss_), std::pair("validation_loss", &validation_loss_)}) {
+    if (!line.contains(key)) continue;
+    curve->x.push_back(line["step"].get<double>());
+    curve->y.push_back(line[key].get<double>());
+  }
+}
+
+bool MetricsLog::draw(std::string* reason) {
+  io::LinePlot plot{"Loss", "step", "cross-entropy", {}, false, false};
+  for (const io::Curve& curve : {training_loss_, validation_loss_}) {
+    if (!curve.x.empty()) plot.curves.push_back(curve);
+  }
+  return plot.curves.empty() || io::draw(plot, folder_ / "loss.png", reason);
+}
+
+}  // namespace lowrank::train
