@@ -17,6 +17,12 @@ std::string shown(const Json& value) {
   return text;
 }
 
+bool is_whole(const Json& json, int64_t min, int64_t max) {
+  if (!json.is_number_integer()) return false;
+  if (json.is_number_unsigned() && json.get<uint64_t>() > INT64_MAX) return false;
+  return json.get<int64_t>() >= min && json.get<int64_t>() <= max;
+}
+
 class Reader final : public ConfigFields {
  public:
   Reader(const Json& json, std::string where, std::string prefix)
@@ -29,9 +35,7 @@ class Reader final : public ConfigFields {
   void number(const char* key, int64_t& value, int64_t min, int64_t max) override {
     const Json* found = find(key);
     if (!found) return;
-    const bool whole = found->is_number_integer() &&
-                       !(found->is_number_unsigned() && found->get<uint64_t>() > INT64_MAX);
-    if (!whole || found->get<int64_t>() < min || found->get<int64_t>() > max) {
+    if (!is_whole(*found, min, max)) {
       fail(key, *found, fmt::format("it must be a whole number from {} to {}", min, max));
     }
     value = found->get<int64_t>();
@@ -73,10 +77,7 @@ class Reader final : public ConfigFields {
   void numbers(const char* key, std::vector<int64_t>& value, int64_t min, int64_t max) override {
     const Json* found = find(key);
     if (!found) return;
-    const auto valid = [&](const Json& element) {
-      return element.is_number_integer() && element.get<int64_t>() >= min &&
-             element.get<int64_t>() <= max;
-    };
+    const auto valid = [&](const Json& element) { return is_whole(element, min, max); };
     if (!found->is_array() || !std::all_of(found->begin(), found->end(), valid)) {
       fail(key, *found, fmt::format("it must be a list of whole numbers from {} to {}", min, max));
     }
@@ -212,6 +213,7 @@ class Writer final : public ConfigFields {
   }
   void objects(const char* key, const std::function<void(size_t)>&, size_t size,
                const std::function<void(ConfigFields&, size_t)>& inner) override {
+    if (size == 0) return;  // an empty list cannot be read
     Json list = Json::array();
     for (size_t i = 0; i < size; ++i) {
       list.push_back(write_config([&](ConfigFields& fields) { inner(fields, i); }));
@@ -271,8 +273,19 @@ Json write_config(const Describe& describe) {
 }
 
 Json parse_json(const std::string& text, const std::string& where) {
+  // Copying and writing a value recurse into it: depth that no file of ours has would end in a
+  // crash.
+  constexpr int kDeepest = 100;
+  const auto check_depth = [&](int depth, Json::parse_event_t, const Json&) {
+    if (depth <= kDeepest) return true;
+    throw Error(
+        fmt::format("{}: this JSON is nested more than {} deep. Flatten it.", where, kDeepest));
+  };
   try {
-    return Json::parse(text);
+    return Json::parse(text, check_depth);
+  } catch (const Json::out_of_range&) {
+    throw Error(
+        fmt::format("{}: this JSON holds a number too large to read. Mend the file.", where));
   } catch (const Json::parse_error& error) {
     const size_t end = std::min(error.byte, text.size());
     const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<int64_t>(end), '\n');
@@ -293,29 +306,29 @@ Json parse_toml(const std::string& text, const std::string& where) {
 
 void set_config_value(Json& json, const std::string& setting) {
   const size_t equals = setting.find('=');
-  if (equals == std::string::npos || equals == 0) {
+  const std::string path = "." + setting.substr(0, equals) + ".";
+  if (equals == std::string::npos || path.find("..") != std::string::npos) {
     throw Error(
         fmt::format("--set {}: a setting is written key=value, as in train.steps=100.", setting));
   }
   const std::string text = setting.substr(equals + 1);
-  Json value = text;
+  Json value;
   try {
     value = parse_toml("value = " + text, "--set")["value"];
   } catch (const Error&) {
     value = text;  // a bare word is a string
   }
   Json* node = &json;
+  std::string table = "the configuration";
   std::istringstream keys(setting.substr(0, equals));
-  std::string key;
-  std::vector<std::string> path;
-  while (std::getline(keys, key, '.')) path.push_back(key);
-  for (size_t i = 0; i + 1 < path.size(); ++i) {
-    node = &(*node)[path[i]];
+  for (std::string key; std::getline(keys, key, '.');) {
     if (!node->is_object() && !node->is_null()) {
-      throw Error(fmt::format("--set {}: \"{}\" is not a table.", setting, path[i]));
+      throw Error(fmt::format("--set {}: \"{}\" is not a table.", setting, table));
     }
+    node = &(*node)[key];
+    table = key;
   }
-  (*node)[path.back()] = value;
+  *node = value;
 }
 
 }  // namespace lowrank

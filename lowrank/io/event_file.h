@@ -8,7 +8,10 @@
 
 namespace lowrank::io {
 
-// Appends scalars to a TensorBoard event file (events.out.tfevents.*) in `folder`.
+// Writes scalars to a new TensorBoard event file (events.out.tfevents.*) in `folder`. TensorBoard
+// shows all files of a folder as one run: a resumed run writes another file, and its first step
+// withdraws what older files say of that step and later ones. Format: docs/formats.md. Throws
+// lowrank::Error where the file cannot be written.
 class EventFile {
  public:
   explicit EventFile(const std::filesystem::path& folder);
@@ -20,6 +23,7 @@ class EventFile {
   void record(const std::string& event);
   std::filesystem::path path_;
   std::ofstream file_;
+  bool started_ = false;  // the first step is known and written
 };
 
 }  // namespace lowrank::io

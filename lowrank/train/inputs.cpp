@@ -10,7 +10,8 @@ at::Device device_of(const models::Model& model) { return model.parameters().fro
 models::Inputs inputs_for(const models::Model& model, const data::Batch& batch) {
   const at::Device device = device_of(model);
   models::Inputs inputs{batch.tokens.to(device), batch.offsets, {}};
-  if (model.config().embeddings.segments > 0) inputs.segments = batch.segments.to(device);
+  const bool reads_segments = model.config().embeddings.segments > 0;
+  if (reads_segments && batch.segments.defined()) inputs.segments = batch.segments.to(device);
   return inputs;
 }
 

@@ -10,29 +10,30 @@
 namespace lowrank::train {
 namespace {
 
-// Tables are the parameters that the embeddings hold themselves ("embeddings.tokens"); what their
-// submodules hold ("embeddings.norm.weight") is an ordinary matrix or vector.
-bool is_embedding_table(const std::string& name, const at::Tensor& parameter) {
-  return name.starts_with("embeddings.") && std::count(name.begin(), name.end(), '.') == 1 &&
-         parameter.dim() >= 2;
+bool starts_with_any(const std::string& name, std::initializer_list<const char*> prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](const char* prefix) { return name.starts_with(prefix); });
 }
 
 }  // namespace
 
 std::vector<ParameterGroup> parameter_groups(const models::Model& model,
                                              const TrainOptions& options) {
-  const double embedding_rate =
+  const double token_rate =
       options.embedding_learning_rate > 0 ? options.embedding_learning_rate : options.learning_rate;
   ParameterGroup matrices{{}, options.learning_rate, options.weight_decay};
-  ParameterGroup vectors{{}, options.learning_rate, 0};
-  ParameterGroup tables{{}, embedding_rate, 0};
+  ParameterGroup others{{}, options.learning_rate, 0};
+  ParameterGroup token_tables{{}, token_rate, 0};
   for (const auto& item : model.named_parameters()) {
-    const bool table = is_embedding_table(item.key(), item.value());
-    ParameterGroup& group = table ? tables : item.value().dim() >= 2 ? matrices : vectors;
-    group.parameters.emplace_back(item.key(), item.value());
+    const std::string& name = item.key();
+    const bool tokens = starts_with_any(name, {"embeddings.tokens", "embeddings.ngrams"});
+    const bool places = starts_with_any(name, {"embeddings.positions", "embeddings.segments"});
+    const bool matrix = item.value().dim() >= 2 && !places;
+    ParameterGroup& group = tokens ? token_tables : matrix ? matrices : others;
+    group.parameters.emplace_back(name, item.value());
   }
   std::vector<ParameterGroup> groups;
-  for (ParameterGroup& group : std::array{matrices, vectors, tables}) {
+  for (ParameterGroup& group : std::array{matrices, others, token_tables}) {
     if (!group.parameters.empty()) groups.push_back(std::move(group));
   }
   return groups;

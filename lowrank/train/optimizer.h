@@ -20,8 +20,9 @@ struct ParameterGroup {
   double weight_decay = 0;
 };
 
-// Matrices with weight decay; biases, norms and other vectors without; embedding tables without and
-// at options.embedding_learning_rate. Groups without parameters are left out.
+// Matrices with weight decay; biases, norms and the tables of positions and segments without; the
+// tables of tokens and n-grams without and at options.embedding_learning_rate: a row of theirs gets a
+// gradient only when its token occurs. Groups without parameters are left out.
 std::vector<ParameterGroup> parameter_groups(const models::Model& model,
                                              const TrainOptions& options);
 

@@ -26,7 +26,7 @@ struct TrainOptions {
   double minutes = 0;  // by the clock; the schedule then follows the clock too
 
   double learning_rate = 1e-3;
-  double embedding_learning_rate = 0;         // of the embedding tables; 0: learning_rate
+  double embedding_learning_rate = 0;         // of the token and n-gram tables; 0: learning_rate
   std::array<double, 2> betas = {0.9, 0.98};  // keys beta1, beta2
   double epsilon = 1e-8;
   double weight_decay = 0.01;  // of matrices; biases, norms and embedding tables get none

@@ -172,6 +172,7 @@ class Run {
     }
     state_.data = data;
     batches_.emplace(splits.train, tokenizer_, batch_options(recipe_), state_.sampler);
+    epoch_batches_ = batches_->batches_per_epoch();
     log_.emplace(output_, resume ? std::optional(state_.step) : std::nullopt);
     save_recipe(recipe_, output_);
     unsaved_ = !resume;
@@ -232,8 +233,7 @@ class Run {
 
   double epochs_done() const {
     return static_cast<double>(state_.sampler.epoch) +
-           static_cast<double>(state_.sampler.batch) /
-               static_cast<double>(batches_->batches_per_epoch());
+           static_cast<double>(state_.sampler.batch) / static_cast<double>(epoch_batches_);
   }
 
   double elapsed() const { return earlier_seconds_ + seconds_since(start_); }
@@ -250,7 +250,7 @@ class Run {
     optimizer_->step(rate);
 
     ++state_.step;
-    state_.sampler = batches_->state();
+    set_sampler(batches_->state());
     state_.loss_sum += loss;
     ++state_.loss_steps;
     state_.learning_rate = options_.learning_rate * rate;
@@ -258,6 +258,12 @@ class Run {
     unsaved_ = true;
     sitting_seconds_ += seconds_since(begin);
     report_step(loss);
+  }
+
+  void set_sampler(const data::SamplerState& sampler) {
+    // Counting an epoch's batches plans them all.
+    if (sampler.epoch != state_.sampler.epoch) epoch_batches_ = batches_->batches_per_epoch();
+    state_.sampler = sampler;
   }
 
   // Adds a batch's share of the gradient; returns its share of the loss.
@@ -408,6 +414,7 @@ class Run {
   std::optional<MetricsLog> log_;
 
   RunState state_;
+  int64_t epoch_batches_ = 0;  // of the epoch in progress
   bool unsaved_ = false;
   bool drawing_fails_ = false;
 
