@@ -276,7 +276,9 @@ TEST_P(Attention, TheEnvironmentSelectsTheReferenceWithTheSameResults) {
 
 std::string name_of(const ::testing::TestParamInfo<std::tuple<Kind, AttentionCase>>& info) {
   const auto& [kind, c] = info.param;
-  return std::string(kind.name) + "_" + testing::case_name({c, info.index});
+  std::ostringstream name;
+  name << kind.name << '_' << testing::case_name({c, info.index});
+  return name.str();
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Attention,

@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -77,10 +79,11 @@ inline std::vector<AttentionCase> attention_cases() {
 // "float_48_31_h3_d20_m16"
 inline std::string case_name(const ::testing::TestParamInfo<AttentionCase>& info) {
   const AttentionCase& c = info.param;
-  std::string name = c10::toString(c.dtype);
-  for (const int64_t n : c.lengths) name += "_" + std::to_string(n);
-  return name + "_h" + std::to_string(c.h) + "_d" + std::to_string(c.d) + "_m" +
-         std::to_string(c.m);
+  std::ostringstream name;
+  name << c10::toString(c.dtype);
+  for (const int64_t n : c.lengths) name << '_' << n;
+  name << "_h" << c.h << "_d" << c.d << "_m" << c.m;
+  return name.str();
 }
 
 }  // namespace lowrank::testing
