@@ -83,7 +83,7 @@ Facts model_facts(const std::string& path) {
   Facts facts = {
       {"model", trained.folder.string()},
       {"what it is", in_words(config)},
-      {"parameters", grouped(parameter_count(*trained.model))},
+      {"parameters", grouped(models::parameter_count(*trained.model))},
       {"reads", fmt::format("{} tokens at most", grouped(trained.recipe.data.max_length))},
   };
   if (!config.classes.empty())

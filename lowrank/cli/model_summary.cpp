@@ -72,12 +72,6 @@ std::string task_in_words(const models::ModelConfig& config) {
 
 }  // namespace
 
-int64_t parameter_count(const models::Model& model) {
-  int64_t count = 0;
-  for (const at::Tensor& parameter : model.parameters()) count += parameter.numel();
-  return count;
-}
-
 std::string in_words(const AttentionKind& kind) { return std::visit(KindInWords{}, kind); }
 
 std::string in_words(const models::ModelConfig& config) {

@@ -7,8 +7,6 @@
 
 namespace lowrank::cli {
 
-int64_t parameter_count(const models::Model& model);
-
 // "nystrom, 64 landmarks, convolution of 33 taps".
 std::string in_words(const AttentionKind& kind);
 

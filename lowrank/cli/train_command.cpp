@@ -23,7 +23,7 @@ class ConsoleWatcher final : public train::Watcher {
 
   void on_start(const models::Model& model, const train::Recipe&) override {
     bar_.print(fmt::format("model: {}; {} parameters", in_words(model.config()),
-                           grouped(parameter_count(model))));
+                           grouped(models::parameter_count(model))));
   }
 
   void on_step(const Step& step) override {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <system_error>
 
@@ -22,6 +23,10 @@ namespace {
 constexpr std::array kColors = {"#1f5fa8", "#d9622b", "#2f8f5b", "#8e4aa0",
                                 "#b58900", "#4a5568", "#1797a6", "#b03a48"};
 constexpr const char* kText = "#1f2937";
+// From white to blue; text on it is light from kDarkFrom on.
+constexpr const char* kPalette =
+    "0 '#ffffff', 0.15 '#e3edf7', 0.5 '#7fb0d9', 0.75 '#2f78b7', 1 '#0b3d78'";
+constexpr double kDarkFrom = 0.55;
 
 // ---- Running gnuplot
 
@@ -95,16 +100,21 @@ std::string in_quotes(const std::string& text) {
   return out + "'";
 }
 
-// A label of an axis is a number's format as well.
-std::string label_in_quotes(const std::string& text) {
-  constexpr size_t kLongest = 24;
-  std::string out;
-  for (const char c : text) {
-    const bool begins_character = (static_cast<unsigned char>(c) & 0xc0) != 0x80;
-    if (out.size() >= kLongest && begins_character) return in_quotes(out + "...");
-    out += c;
-    if (c == '%') out += c;
+// At most 28 characters, so that a long name leaves room for the picture.
+std::string shortened(const std::string& text) {
+  constexpr size_t kLongest = 28;
+  size_t characters = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool begins_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
+    if (begins_character && ++characters > kLongest) return text.substr(0, i) + "...";
   }
+  return text;
+}
+
+// What stands at an axis is taken for a number's format as well.
+std::string axis_name(const std::string& text) {
+  std::string out;
+  for (const char c : shortened(text)) out += c == '%' ? "%%" : std::string(1, c);
   return in_quotes(out);
 }
 
@@ -115,7 +125,7 @@ std::string common_settings(const std::string& title, const std::string& x_label
       "set terminal pngcairo size 1200,{} noenhanced font 'DejaVu Sans,13' background '#ffffff'\n"
       "set title {} font 'DejaVu Sans Bold,16' textcolor rgb '{}' offset 0,0.5\n"
       "set xlabel {} textcolor rgb '{}' offset 0,-0.3\n"
-      "set ylabel {} textcolor rgb '{}' offset -1,0\n"
+      "set ylabel {} textcolor rgb '{}'\n"
       "set tics textcolor rgb '{}' scale 0.6 nomirror\n",
       height, in_quotes(title), kText, in_quotes(x_label), kText, in_quotes(y_label), kText, kText);
 }
@@ -128,7 +138,7 @@ std::string line_script(const LinePlot& plot) {
   script +=
       "set border 3 linecolor rgb '#9ca3af'\n"
       "set grid linecolor rgb '#e5e7eb' linewidth 1 linetype 1\n"
-      "set key outside right top reverse Left samplen 2 spacing 1.4\n"
+      "set key outside right top reverse Left samplen 2 spacing 1.4 textcolor rgb '#1f2937'\n"
       "set lmargin 12\n"
       "set bmargin 5\n"
       "set tmargin 4\n"
@@ -150,17 +160,18 @@ std::string line_script(const LinePlot& plot) {
     constexpr size_t kFewPoints = 30;  // so few are marked, which shows where was measured
     const char* style =
         curve.x.size() <= kFewPoints ? "linespoints pointtype 7 pointsize 1" : "lines";
-    draws +=
-        fmt::format("{}$curve{} using 1:2 with {} linewidth 2.5 linecolor rgb '{}' title {}",
-                    i ? ", " : "", i, style, kColors[i % kColors.size()], in_quotes(curve.name));
+    draws += fmt::format("{}$curve{} using 1:2 with {} linewidth 2.5 linecolor rgb '{}' title {}",
+                         i ? ", " : "", i, style, kColors[i % kColors.size()],
+                         in_quotes(shortened(curve.name)));
   }
   return script + draws + "\n";
 }
 
-std::string labels(const char* axis, const std::vector<std::string>& names, const char* options) {
+std::string named_tics(const char* axis, const std::vector<std::string>& names,
+                       const char* options) {
   std::string script = fmt::format("set {} {} (", axis, options);
   for (size_t i = 0; i < names.size(); ++i) {
-    script += fmt::format("{}{} {}", i ? ", " : "", label_in_quotes(names[i]), i);
+    script += fmt::format("{}{} {}", i ? ", " : "", axis_name(names[i]), i);
   }
   return script + ")\n";
 }
@@ -181,10 +192,8 @@ void require_rectangle(const MatrixPlot& plot) {
   throw Error("The matrix needs a value for every row and every column, and at least one of each.");
 }
 
-std::string matrix_script(const MatrixPlot& plot) {
-  require_rectangle(plot);
-  const size_t rows = plot.rows.size(), columns = plot.columns.size();
-  const size_t larger = std::max(rows, columns);
+// Zero is always in it, so that white means none.
+std::pair<double, double> value_range(const MatrixPlot& plot) {
   double lowest = 0, highest = 0;
   for (const auto& row : plot.values) {
     for (const double value : row) {
@@ -193,55 +202,61 @@ std::string matrix_script(const MatrixPlot& plot) {
       highest = std::max(highest, value);
     }
   }
-  if (highest == lowest) highest = lowest + 1;
+  return {lowest, highest > lowest ? highest : lowest + 1};
+}
 
-  std::string image, dark, light;
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t j = 0; j < columns; ++j) {
+std::string matrix_settings(const MatrixPlot& plot) {
+  const size_t rows = plot.rows.size(), columns = plot.columns.size();
+  const bool many = std::max(rows, columns) > 12;
+  const char* x_options = many          ? "rotate by -90 font ',11'"
+                          : columns > 5 ? "rotate by -40 left"
+                                        : "";
+  const auto [lowest, highest] = value_range(plot);
+  return common_settings(plot.title, plot.x_label, plot.y_label, many ? 1000 : 750) +
+         named_tics("xtics", plot.columns, x_options) +
+         named_tics("ytics", plot.rows, many ? "font ',11'" : "") +
+         fmt::format(
+             "set palette defined ({})\n"
+             "set cbrange [{}:{}]\n"
+             "set xrange [-0.5:{}]\n"
+             "set yrange [{}:-0.5]\n"
+             "set size ratio {}\n"
+             "set tmargin 4\n"
+             "set border linecolor rgb '#9ca3af'\n"
+             "set tics scale 0\n"
+             "unset colorbox\n"
+             "unset key\n",
+             kPalette, lowest, highest, static_cast<double>(columns) - 0.5,
+             static_cast<double>(rows) - 0.5,
+             static_cast<double>(rows) / static_cast<double>(columns));
+}
+
+std::string matrix_script(const MatrixPlot& plot) {
+  require_rectangle(plot);
+  const auto [lowest, highest] = value_range(plot);
+  std::string cells, dark, light;
+  for (size_t i = 0; i < plot.rows.size(); ++i) {
+    for (size_t j = 0; j < plot.columns.size(); ++j) {
       const double value = plot.values[i][j];
-      image += fmt::format("{} {} {}\n", j, i, number(value));
-      // The palette below turns from light to dark half way.
-      std::string& text = value > lowest + 0.55 * (highest - lowest) ? light : dark;
-      text += fmt::format("{} {} {}\n", j, i, cell_text(value));
+      cells += fmt::format("{} {} {}\n", j, i, number(value));
+      std::string& texts = value > lowest + kDarkFrom * (highest - lowest) ? light : dark;
+      texts += fmt::format("{} {} {}\n", j, i, cell_text(value));
     }
   }
-  const int height = larger <= 12 ? 750 : 1000;
-  const int font = larger <= 6 ? 16 : larger <= 12 ? 12 : larger <= 20 ? 10 : 8;
-  std::string script = common_settings(plot.title, plot.x_label, plot.y_label, height);
-  script += fmt::format("$image << END\n{}END\n$dark << END\n{}END\n$light << END\n{}END\n", image,
+  const size_t larger = std::max(plot.rows.size(), plot.columns.size());
+  const int font = larger <= 6 ? 16 : larger <= 12 ? 13 : larger <= 20 ? 10 : 8;
+  std::string script = matrix_settings(plot);
+  script += fmt::format("$cells << END\n{}END\n$dark << END\n{}END\n$light << END\n{}END\n", cells,
                         dark, light);
-  script += labels("xtics", plot.columns, columns > 5 ? "rotate by -40 left" : "");
-  script += labels("ytics", plot.rows, "");
-  script += fmt::format(
-      "set palette defined (0 '#ffffff', 0.15 '#e3edf7', 0.5 '#7fb0d9', 0.75 '#2f78b7', 1 "
-      "'#0b3d78')\n"
-      "set cbrange [{}:{}]\n"
-      "set xrange [-0.5:{}]\n"
-      "set yrange [{}:-0.5]\n"
-      "set size ratio {}\n"
-      "set border linecolor rgb '#9ca3af'\n"
-      "set tics scale 0\n"
-      "set colorbox user origin graph 1.03, graph 0 size graph 0.03, graph 1\n"
-      "unset key\n",
-      lowest, highest, static_cast<double>(columns) - 0.5, static_cast<double>(rows) - 0.5,
-      static_cast<double>(rows) / static_cast<double>(columns));
-  for (size_t i = 1; i < rows; ++i) {
-    script +=
-        fmt::format("set arrow from -0.5,{0} to {1},{0} nohead front linecolor rgb '#ffffff'\n",
-                    static_cast<double>(i) - 0.5, static_cast<double>(columns) - 0.5);
-  }
-  for (size_t j = 1; j < columns; ++j) {
-    script +=
-        fmt::format("set arrow from {0},-0.5 to {0},{1} nohead front linecolor rgb '#ffffff'\n",
-                    static_cast<double>(j) - 0.5, static_cast<double>(rows) - 0.5);
-  }
-  const auto texts = [&](const char* block, const char* color) {
-    return fmt::format(", ${} using 1:2:3 with labels font ',{}' textcolor rgb '{}'", block, font,
-                       color);
+  script +=
+      "plot $cells using 1:2:(0.5):(0.5):3 with boxxyerror fillstyle solid border rgb '#eef1f5' "
+      "linecolor palette";
+  const auto draw_texts = [&](const char* block, const char* color) {
+    script += fmt::format(", ${} using 1:2:3 with labels font ',{}' textcolor rgb '{}'", block,
+                          font, color);
   };
-  script += "plot $image using 1:2:3 with image pixels";
-  if (!dark.empty()) script += texts("dark", kText);
-  if (!light.empty()) script += texts("light", "#ffffff");
+  if (!dark.empty()) draw_texts("dark", kText);
+  if (!light.empty()) draw_texts("light", "#ffffff");
   return script + "\n";
 }
 

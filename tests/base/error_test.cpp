@@ -21,7 +21,7 @@ TEST(NearestName, AllowsAThirdOfTheNameAndAtLeastTwoEdits) {
   EXPECT_EQ(nearest_name("abxy", {"abcd"}), "abcd");
   EXPECT_EQ(nearest_name("axyz", {"abcd"}), "");
   EXPECT_EQ(nearest_name("abcdefghixyz", {"abcdefghijkl"}), "abcdefghijkl");
-  EXPECT_EQ(nearest_name("abcdefghwxyz", {"abcdefghijkl"}), "");
+  EXPECT_EQ(nearest_name("abcdefgvwxyz", {"abcdefghijkl"}), "");
 }
 
 TEST(NearestName, IsEmptyWhereNothingIsLeftOfTheKnownName) {

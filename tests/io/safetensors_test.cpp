@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <random>
 
 #include "lowrank/base/error.h"
 #include "lowrank/base/file.h"
@@ -293,6 +294,28 @@ TEST_F(SafetensorsReader, RefusesABooleanThatIsNeitherZeroNorOne) {
   expect_refused(
       file_with(R"({"w":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})", "\x01\x02"),
       "tensor \"w\" is BOOL and holds 2");
+}
+
+TEST_F(SafetensorsReader, AnswersDamagedFilesWithAnError) {
+  save_safetensors(path(), {{"a", at::ones({2, 3})}, {"b", at::ones({4}, at::kBool)}},
+                   {{"format", "pt"}});
+  const std::string whole = read_file(path());
+  std::mt19937 random(1);
+  int refused = 0;
+  for (int round = 0; round < 5000; ++round) {
+    std::string damaged = whole;
+    for (auto changes = 1 + random() % 3; changes > 0; --changes) {
+      const char byte =
+          static_cast<char>(random() % 2 ? random() : "0123456789-.[]{},"[random() % 17]);
+      damaged[random() % damaged.size()] = byte;
+    }
+    try {
+      for (const auto& [name, tensor] : load(damaged)) EXPECT_LE(tensor.nbytes(), whole.size());
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 2500);
 }
 
 TEST_F(SafetensorsReader, ReadsFilesThatOtherProgramsWrote) {

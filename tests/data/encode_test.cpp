@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lowrank/base/error.h"
+#include "lowrank/data/batch.h"
+
+namespace lowrank::data {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::ThrowsMessage;
+
+const text::ByteTokenizer kTokenizer;
+
+Example example_of(const std::string& text, const std::string& pair = {}) {
+  return {.text = text, .pair = pair, .label = 2, .source = "file.tsv:7"};
+}
+
+std::string shown(const EncodedExample& encoded) { return kTokenizer.decode(encoded.tokens); }
+
+TEST(Encode, GivesTheTokensOfTheText) {
+  const EncodedExample encoded = encode(example_of("ab"), kTokenizer, {});
+  EXPECT_THAT(encoded.tokens, ElementsAre('a', 'b'));
+  EXPECT_THAT(encoded.segments, IsEmpty());
+}
+
+TEST(Encode, PutsSpecialTokensAroundTheTexts) {
+  const BatchOptions options{.special_tokens = true};
+  EXPECT_EQ(shown(encode(example_of("ab"), kTokenizer, options)), "[CLS]ab[SEP]");
+  const EncodedExample pair = encode(example_of("ab", "c"), kTokenizer, options);
+  EXPECT_EQ(shown(pair), "[CLS]ab[SEP]c[SEP]");
+  EXPECT_THAT(pair.segments, ElementsAre(0, 0, 0, 0, 1, 1));
+}
+
+TEST(Encode, KeepsTheBeginningOfALongerText) {
+  EXPECT_EQ(shown(encode(example_of("abcdef"), kTokenizer, {.max_length = 4})), "abcd");
+  EXPECT_EQ(
+      shown(encode(example_of("abcdef"), kTokenizer, {.max_length = 4, .special_tokens = true})),
+      "[CLS]ab[SEP]");
+}
+
+TEST(Encode, CutsTheLongerTextOfAPairFirst) {
+  const auto cut = [](const std::string& text, const std::string& pair) {
+    const EncodedExample encoded =
+        encode(example_of(text, pair), kTokenizer, {.max_length = 9, .special_tokens = true});
+    EXPECT_LE(encoded.tokens.size(), 9u);
+    return shown(encoded);
+  };
+  EXPECT_EQ(cut("abc", "xyz"), "[CLS]abc[SEP]xyz[SEP]");
+  EXPECT_EQ(cut("abcdef", "xy"), "[CLS]abcd[SEP]xy[SEP]");
+  EXPECT_EQ(cut("ab", "uvwxyz"), "[CLS]ab[SEP]uvwx[SEP]");
+  EXPECT_EQ(cut("abcdef", "uvwxyz"), "[CLS]abc[SEP]uvw[SEP]");
+}
+
+TEST(Encode, NamesSourceAndBothLengthsOfALongerTextOnRequest) {
+  EXPECT_THAT(
+      [] { encode(example_of("abcdef"), kTokenizer, {.max_length = 4, .on_overflow = "error"}); },
+      ThrowsMessage<Error>("file.tsv:7: 6 tokens; max_length = 4. Raise max_length, or set "
+                           "on_overflow = \"truncate\" or \"chunk\"."));
+  EXPECT_EQ(
+      shown(encode(example_of("abcd"), kTokenizer, {.max_length = 4, .on_overflow = "error"})),
+      "abcd");
+}
+
+TEST(Encode, NamesAnEmptyTextAndSpecialTokensThatLeaveNoRoom) {
+  EXPECT_THAT([] { encode(example_of(""), kTokenizer, {.special_tokens = true}); },
+              ThrowsMessage<Error>(HasSubstr("file.tsv:7: the text is empty")));
+  EXPECT_THAT(
+      [] { encode(example_of("a"), kTokenizer, {.max_length = 2, .special_tokens = true}); },
+      ThrowsMessage<Error>(HasSubstr("max_length = 2; special tokens leave no room")));
+}
+
+TEST(Chunk, CutsLongerTextsIntoConsecutiveExamples) {
+  const Dataset dataset{.examples = {example_of("abcdefg"), example_of("hij")}, .classes = {"x"}};
+  const BatchOptions options{.max_length = 5, .on_overflow = "chunk", .special_tokens = true};
+  const Dataset chunked = chunk(dataset, kTokenizer, options);
+  std::vector<std::string> texts;
+  for (const Example& example : chunked.examples) {
+    texts.push_back(example.text);
+    EXPECT_EQ(example.label, 2);
+    EXPECT_EQ(example.source, "file.tsv:7");
+    EXPECT_LE(encode(example, kTokenizer, options).tokens.size(), 5u);
+  }
+  EXPECT_THAT(texts, ElementsAre("abc", "def", "g", "hij"));
+  EXPECT_EQ(chunked.classes, dataset.classes);
+}
+
+TEST(Chunk, LeavesPairsWholeForEncodeToName) {
+  const Dataset dataset{.examples = {example_of("abcdef", "x")}, .classes = {}};
+  const BatchOptions options{.max_length = 4, .on_overflow = "chunk"};
+  const Dataset chunked = chunk(dataset, kTokenizer, options);
+  ASSERT_EQ(chunked.examples.size(), 1u);
+  EXPECT_THAT([&] { encode(chunked.examples[0], kTokenizer, options); },
+              ThrowsMessage<Error>(HasSubstr("7 tokens; max_length = 4. Raise max_length, or set "
+                                             "on_overflow = \"truncate\".")));
+}
+
+}  // namespace
+}  // namespace lowrank::data
