@@ -80,7 +80,7 @@ std::string refusal(const CLI::ParseError& error) {
       text.replace(colon, 2, " = ");
     }
   }
-  if (!text.ends_with('.')) text += '.';
+  if (!text.ends_with('.') && !text.ends_with('?')) text += '.';
   return text;
 }
 

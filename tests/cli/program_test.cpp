@@ -41,7 +41,7 @@ TEST_P(EveryCommand, FailsWithOneSentenceWhereItsArgumentIsMissing) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryCommand,
                          ::testing::Values("train", "eval", "predict", "data", "info", "baseline"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 TEST(Program, ListsItsCommandsInTheHelp) {
   const Ran ran = lowrank({"--help"});
