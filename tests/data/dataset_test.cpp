@@ -346,7 +346,7 @@ TEST_F(Rows, NeedNoLabelsWithoutALabelColumn) {
 }
 
 TEST_F(Rows, OfJsonLinesAreReadByKey) {
-  const Splits splits = load(Format::kJsonl, R"({"label": 10, "text": "a\tbé"})"
+  const Splits splits = load(Format::kJsonl, R"({"label": 10, "text": "a\tb\u00e9"})"
                                              "\n\n"
                                              R"({"text": "c", "label": "x", "more": [1]})"
                                              "\r\n");
