@@ -9,8 +9,8 @@
 namespace lowrank::libtorch {
 namespace {
 
-// x[rows] as [1, h, n, d], a fresh copy: see load() in tasks.cpp.
-Tensor load(const Tensor& x, Rows rows) {
+// x[rows] as [1, h, n, d] in the dtype of x; a fresh copy for the reason that tasks.h gives.
+Tensor load_heads(const Tensor& x, Rows rows) {
   const Tensor view = x.narrow(0, rows.begin, rows.count).transpose(0, 1);
   return at::empty(view.sizes(), x.options()).copy_(view).unsqueeze(0);
 }
@@ -30,7 +30,8 @@ std::tuple<Tensor, Tensor> exact_attention(const Tensor& q, const Tensor& k, con
   for (size_t i = 0; i < queries.size(); ++i) {
     if (queries[i].count == 0 || keys[i].count == 0) continue;
     const auto [out_i, logsumexp_i] = at::_scaled_dot_product_flash_attention_for_cpu(
-        load(q, queries[i]), load(k, keys[i]), load(v, keys[i]), /*dropout_p=*/0.0,
+        load_heads(q, queries[i]), load_heads(k, keys[i]), load_heads(v, keys[i]),
+        /*dropout_p=*/0.0,
         /*is_causal=*/false, /*attn_mask=*/{}, scale);
     store(out, queries[i], out_i);
     store(logsumexp, queries[i], logsumexp_i);
@@ -50,8 +51,9 @@ std::tuple<Tensor, Tensor, Tensor> exact_attention_backward(
     // The backward reads the logsumexp in the layout that the forward gave: [1, h, n] over [n, h].
     const Tensor logsumexp_i = logsumexp.narrow(0, queries[i].begin, queries[i].count);
     const auto [q_i, k_i, v_i] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
-        load(gradient, queries[i]), load(q, queries[i]), load(k, keys[i]), load(v, keys[i]),
-        load(out, queries[i]), logsumexp_i.t().unsqueeze(0), /*dropout_p=*/0.0,
+        load_heads(gradient, queries[i]), load_heads(q, queries[i]), load_heads(k, keys[i]),
+        load_heads(v, keys[i]), load_heads(out, queries[i]), logsumexp_i.t().unsqueeze(0),
+        /*dropout_p=*/0.0,
         /*is_causal=*/false, /*attn_mask=*/{}, scale);
     store(grad_q, queries[i], q_i);
     store(grad_k, keys[i], k_i);

@@ -24,9 +24,9 @@ constexpr int64_t kBlockColumns = 512;
 // matrix of e [groups, r, n_max].
 Tensor projection_gradient(const Tensor& grad_y, const Tensor& x, const Tensor& e, int64_t groups,
                            const std::vector<Rows>& sequences) {
-  const at::ScalarType dtype = compute_dtype(x);
   const int64_t width = x.size(1) / groups, columns = e.size(-1);
-  const Tensor grad_e = at::zeros({groups, e.size(-2), columns}, x.options().dtype(dtype));
+  const Tensor grad_e =
+      at::zeros({groups, e.size(-2), columns}, x.options().dtype(compute_dtype(x)));
   const int64_t blocks = (columns + kBlockColumns - 1) / kBlockColumns;
   for_each_part({{0, columns}}, groups * blocks, [&](size_t, int64_t part) {
     const int64_t group = part / blocks, begin = part % blocks * kBlockColumns;
@@ -35,10 +35,9 @@ Tensor projection_gradient(const Tensor& grad_y, const Tensor& x, const Tensor& 
       if (count <= 0) continue;
       const Tensor x_block = x.narrow(0, sequences[i].begin + begin, count);
       const Tensor y_i = grad_y.select(0, static_cast<int64_t>(i));
-      grad_e[group]
-          .narrow(1, begin, count)
-          .addmm_(y_i.narrow(1, group * width, width),
-                  x_block.narrow(1, group * width, width).to(dtype).t());
+      const Tensor grad_block = at::mm(load(y_i.narrow(1, group * width, width)),
+                                       load(x_block.narrow(1, group * width, width)).t());
+      grad_e[group].narrow(1, begin, count).add_(grad_block);
     }
   });
   return grad_e.view(e.sizes()).to(e.scalar_type());

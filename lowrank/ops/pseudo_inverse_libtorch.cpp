@@ -13,10 +13,8 @@ std::vector<Rows> matrices(const Tensor& a_bmm) {
   return std::vector<Rows>(static_cast<size_t>(a_bmm.size(0)), {0, a_bmm.size(1)});
 }
 
-// One matrix as a fresh copy in the compute dtype.
-Tensor load(const Tensor& a_bmm, size_t i) {
-  const Tensor a = a_bmm.select(0, static_cast<int64_t>(i));
-  return at::empty(a.sizes(), a.options().dtype(compute_dtype(a))).copy_(a);
+Tensor load_matrix(const Tensor& a_bmm, size_t i) {
+  return load(a_bmm.select(0, static_cast<int64_t>(i)));
 }
 
 Tensor batched(const Tensor& a) {
@@ -29,7 +27,8 @@ Tensor batched(const Tensor& a) {
 Tensor pseudo_inverse(const Tensor& a, int64_t steps) {
   const Tensor a_bmm = batched(a), out = at::empty(a_bmm.sizes(), a.options());
   for_each_part(matrices(a_bmm), 1, [&](size_t i, int64_t) {
-    out.select(0, static_cast<int64_t>(i)).copy_(inverse_steps(load(a_bmm, i), steps).back());
+    out.select(0, static_cast<int64_t>(i))
+        .copy_(inverse_steps(load_matrix(a_bmm, i), steps).back());
   });
   return out.view(a.sizes());
 }
@@ -38,8 +37,9 @@ Tensor pseudo_inverse_backward(const Tensor& gradient, const Tensor& a, int64_t 
   const Tensor a_bmm = batched(a), gradient_bmm = batched(gradient);
   const Tensor out = at::empty(a_bmm.sizes(), a.options());
   for_each_part(matrices(a_bmm), 1, [&](size_t i, int64_t) {
-    const Tensor a_mm = load(a_bmm, i);
-    const Tensor grad_a = inverse_gradient(a_mm, inverse_steps(a_mm, steps), load(gradient_bmm, i));
+    const Tensor a_mm = load_matrix(a_bmm, i);
+    const Tensor grad_a =
+        inverse_gradient(a_mm, inverse_steps(a_mm, steps), load_matrix(gradient_bmm, i));
     out.select(0, static_cast<int64_t>(i)).copy_(grad_a);
   });
   return out.view(a.sizes());

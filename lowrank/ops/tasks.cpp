@@ -14,12 +14,6 @@ using at::Tensor;
 
 constexpr int64_t kBlockColumns = 64;
 
-// Always a copy: matmul rounds differently with the alignment of its operands, so that otherwise a
-// sequence's bits would depend on where it lies in the batch.
-Tensor load(const Tensor& view) {
-  return at::empty(view.sizes(), view.options().dtype(compute_dtype(view))).copy_(view);
-}
-
 Tensor head_of(const Tensor& x, Rows rows, int64_t head) {
   return x.narrow(0, rows.begin, rows.count).select(1, head);
 }
@@ -64,6 +58,10 @@ void for_each_part(const std::vector<Rows>& sequences, int64_t parts,
 
 at::ScalarType compute_dtype(const Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+Tensor load(const Tensor& view) {
+  return at::empty(view.sizes(), view.options().dtype(compute_dtype(view))).copy_(view);
 }
 
 Tensor load_head(const Tensor& x, Rows rows, int64_t head) { return load(head_of(x, rows, head)); }

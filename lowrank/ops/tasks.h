@@ -27,7 +27,12 @@ void for_each_part(const std::vector<Rows>& sequences, int64_t parts,
 // float32, or float64 for float64: what sums, softmax and Z are computed in.
 at::ScalarType compute_dtype(const at::Tensor& x);
 
-// Part `head` of x [total, h, d]: a fresh contiguous [n, d] in the compute dtype.
+// `view` as a fresh contiguous tensor in the compute dtype. Always a copy: matmul rounds differently
+// with the alignment of its operands, so that otherwise a sequence's bits would depend on where it
+// lies in the batch.
+at::Tensor load(const at::Tensor& view);
+
+// Part `head` of x [total, h, d], loaded: [n, d].
 at::Tensor load_head(const at::Tensor& x, Rows rows, int64_t head);
 void store_head(const at::Tensor& x, Rows rows, int64_t head, const at::Tensor& values);
 

@@ -134,7 +134,8 @@ TEST_P(Attention, IsAsAccurateAsThePlainFormulaForwardAndBackward) {
   const Tensors x = inputs();
   const Tensor g = c().random(9);
   const Tensors got = with_gradients(kind().ragged, c(), x, c().offsets(), g);
-  const Tensors plain = with_gradients(kind().plain, c(), x, c().offsets(), g);
+  const at::ScalarType dtype = testing::yardstick_dtype(c().dtype);
+  const Tensors plain = with_gradients(kind().plain, c(), to(x, dtype), c().offsets(), g.to(dtype));
   const Tensors oracle =
       with_gradients(kind().plain, c(), to(x, at::kDouble), c().offsets(), g.to(at::kDouble));
   for (size_t i = 0; i < got.size(); ++i) {
@@ -265,7 +266,8 @@ TEST_P(Attention, RunsInInferenceMode) {
 TEST_P(Attention, TheEnvironmentSelectsTheReferenceWithTheSameResults) {
   const Tensors x = inputs();
   const Tensor g = c().random(9);
-  const Tensors plain = with_gradients(kind().plain, c(), x, c().offsets(), g);
+  const at::ScalarType dtype = testing::yardstick_dtype(c().dtype);
+  const Tensors plain = with_gradients(kind().plain, c(), to(x, dtype), c().offsets(), g.to(dtype));
   const Tensors oracle =
       with_gradients(kind().plain, c(), to(x, at::kDouble), c().offsets(), g.to(at::kDouble));
   setenv("LOWRANK_REFERENCE", "1", 1);

@@ -22,24 +22,28 @@ class Pieces : public ::testing::TestWithParam<testing::AttentionCase> {};
 TEST_P(Pieces, SegmentMeansMatchThePlainFormula) {
   const auto& c = GetParam();
   const Tensor x = c.random(1), offsets = c.offsets();
-  EXPECT_TRUE(testing::close_to_oracle(segment_means(x, offsets, c.m),
-                                       reference::segment_means(x, offsets, c.m),
-                                       reference::segment_means(x.to(at::kDouble), offsets, c.m)));
+  EXPECT_TRUE(testing::close_to_oracle(
+      segment_means(x, offsets, c.m),
+      reference::segment_means(x.to(testing::yardstick_dtype(c.dtype)), offsets, c.m),
+      reference::segment_means(x.to(at::kDouble), offsets, c.m)));
 }
 
 TEST_P(Pieces, ProjectionsOfSequencesMatchThePlainFormula) {
   const auto& c = GetParam();
   const Tensor x = c.random(1).flatten(1), e = c.projection(2), offsets = c.offsets();
   EXPECT_TRUE(testing::close_to_oracle(
-      project_sequences(x, e, offsets), reference::project_sequences(x, e, offsets),
+      project_sequences(x, e, offsets),
+      reference::project_sequences(x.to(testing::yardstick_dtype(c.dtype)),
+                                   e.to(testing::yardstick_dtype(c.dtype)), offsets),
       reference::project_sequences(x.to(at::kDouble), e.to(at::kDouble), offsets)));
 }
 
 TEST_P(Pieces, TheInverseMatchesThePlainFormula) {
   const auto& c = GetParam();
   const Tensor a = c.normal(1, {2, 3, c.m, c.m}).to(at::kDouble).softmax(-1).to(c.dtype);
-  EXPECT_TRUE(testing::close_to_oracle(pseudo_inverse(a), reference::pseudo_inverse(a),
-                                       reference::pseudo_inverse(a.to(at::kDouble))));
+  EXPECT_TRUE(testing::close_to_oracle(
+      pseudo_inverse(a), reference::pseudo_inverse(a.to(testing::yardstick_dtype(c.dtype))),
+      reference::pseudo_inverse(a.to(at::kDouble))));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Pieces, ::testing::ValuesIn(testing::attention_cases()),
