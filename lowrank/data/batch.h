@@ -26,9 +26,8 @@ struct Batch {
 };
 
 struct BatchOptions {
-  int64_t batch_size = 8;  // most sequences of a batch
-  int64_t token_budget =
-      0;  // most tokens of a batch (one longer sequence alone is allowed); 0: none
+  int64_t batch_size = 8;      // most sequences of a batch
+  int64_t token_budget = 0;    // most tokens of a batch, unless it is one longer sequence; 0: none
   int64_t max_length = 16384;  // tokens kept of a sequence, special tokens included
   // Of longer examples: "truncate"; "error" names the source and both lengths; "chunk" asks for
   // chunk() below first, and what that leaves longer (pairs) is an error.

@@ -9,7 +9,6 @@
 #include <map>
 #include <set>
 #include <tuple>
-#include <unordered_set>
 
 #include "lowrank/base/error.h"
 #include "lowrank/data/duplicates.h"

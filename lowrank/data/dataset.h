@@ -43,8 +43,8 @@ struct DataOptions {
   double test_share = 0.1;
   bool skip_bad = false;       // count and leave out bad rows instead of failing
   int64_t max_length = 16384;  // tokens of an example, special tokens included
-  std::string on_overflow =
-      "truncate";  // or "error", "chunk" (pieces of max_length): longer examples
+  // Of longer examples: "truncate", "error" or "chunk" into pieces. The batches see to it.
+  std::string on_overflow = "truncate";
 };
 
 void describe(ConfigFields& fields, DataOptions& options);

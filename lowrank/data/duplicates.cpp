@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 
 #include "lowrank/data/near_duplicates.h"
@@ -99,14 +100,17 @@ std::vector<uint64_t> group_hashes(const std::vector<Row>& rows, double threshol
     index.add(number);
   }
 
-  const std::vector<uint64_t> hashes = content_hashes(rows);
-  std::vector<uint64_t> smallest(rows.size(), UINT64_MAX);
+  // Not the smallest hash: that of a large group would be small, and a split by it uneven.
+  std::vector<size_t> first_member(rows.size());
+  std::iota(first_member.begin(), first_member.end(), size_t{0});
   for (size_t i = 0; i < rows.size(); ++i) {
-    uint64_t& hash = smallest[groups.root(i)];
-    hash = std::min(hash, hashes[i]);
+    size_t& member = first_member[groups.root(i)];
+    const Row &row = rows[i], &best = rows[member];
+    if (std::tie(row.text, row.pair) < std::tie(best.text, best.pair)) member = i;
   }
+  const std::vector<uint64_t> hashes = content_hashes(rows);
   std::vector<uint64_t> result(rows.size());
-  for (size_t i = 0; i < rows.size(); ++i) result[i] = smallest[groups.root(i)];
+  for (size_t i = 0; i < rows.size(); ++i) result[i] = hashes[first_member[groups.root(i)]];
   return result;
 }
 

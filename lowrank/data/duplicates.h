@@ -15,8 +15,8 @@ std::vector<Row> drop_duplicates(std::vector<Row> rows, double threshold, DataRe
 // XXH64 of each row's text and pair.
 std::vector<uint64_t> content_hashes(const std::vector<Row>& rows);
 
-// For each row the smallest content hash among the rows that are equal or near to it, directly or
-// through others: rows that belong together share it.
+// For each row the content hash of the first, in the order of texts, among the rows that are equal or
+// near to it, directly or through others: rows that belong together share it.
 std::vector<uint64_t> group_hashes(const std::vector<Row>& rows, double threshold);
 
 }  // namespace lowrank::data

@@ -15,8 +15,19 @@ int64_t special_count(const Example& example, const BatchOptions& options) {
   return example.pair.empty() ? 2 : 3;
 }
 
-[[noreturn]] void throw_too_long(const Example& example, int64_t length,
+// How many tokens of text a sequence has room for.
+int64_t text_room(const Example& example, const BatchOptions& options) {
+  const int64_t room = options.max_length - special_count(example, options);
+  if (room < (example.pair.empty() ? 1 : 2)) {
+    throw Error(fmt::format("max_length = {}; special tokens leave no room for text. Raise it.",
+                            options.max_length));
+  }
+  return room;
+}
+
+[[noreturn]] void throw_too_long(const Example& example, int64_t of_texts,
                                  const BatchOptions& options) {
+  const int64_t length = of_texts + special_count(example, options);
   throw Error(fmt::format(
       "{}: {} tokens; max_length = {}. Raise max_length, or set on_overflow = "
       "\"truncate\"{}.",
@@ -53,19 +64,14 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
   std::vector<int64_t> first = tokenizer.encode(example.text);
   std::vector<int64_t> second = tokenizer.encode(example.pair);
   const bool is_pair = !example.pair.empty();
-  const int64_t specials = special_count(example, options);
-  const int64_t length = std::ssize(first) + std::ssize(second) + specials;
-  const int64_t room = options.max_length - specials;
-  if (length == specials) {
+  const int64_t of_texts = std::ssize(first) + std::ssize(second);
+  const int64_t room = text_room(example, options);
+  if (of_texts == 0) {
     throw Error(fmt::format(
         "{}: the text is empty; a sequence has at least one token. Leave it out.", example.source));
   }
-  if (room < (is_pair ? 2 : 1)) {
-    throw Error(fmt::format("max_length = {}; special tokens leave no room for text. Raise it.",
-                            options.max_length));
-  }
-  if (length > options.max_length) {
-    if (options.on_overflow != "truncate") throw_too_long(example, length, options);
+  if (of_texts > room) {
+    if (options.on_overflow != "truncate") throw_too_long(example, of_texts, options);
     if (is_pair) {
       truncate_pair(first, second, room);
     } else {
@@ -91,9 +97,8 @@ Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
   Dataset chunked{.examples = {}, .classes = dataset.classes};
   for (const Example& example : dataset.examples) {
     const std::vector<int64_t> tokens = tokenizer.encode(example.text);
-    const int64_t length = std::ssize(tokens) + special_count(example, options);
-    const int64_t room = options.max_length - special_count(example, options);
-    if (length <= options.max_length || !example.pair.empty()) {
+    const int64_t room = text_room(example, options);
+    if (std::ssize(tokens) <= room || !example.pair.empty()) {
       chunked.examples.push_back(example);
       continue;
     }

@@ -59,10 +59,7 @@ std::vector<std::string> split_columns(std::string_view line) {
 class Reader {
  public:
   Reader(const std::string& path, const DataOptions& options, BadRows& bad)
-      : path_(path), options_(options), bad_(bad), file_(path) {
-    const auto bytes = file_.bytes();
-    content_ = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
+      : path_(path), options_(options), bad_(bad), content_(read_file(path)) {}
 
   std::vector<Row> tsv() {
     Lines lines(content_);
@@ -204,8 +201,7 @@ class Reader {
   const std::string& path_;
   const DataOptions& options_;
   BadRows& bad_;
-  MappedFile file_;
-  std::string_view content_;
+  std::string content_;
   std::vector<Row> rows_;
 };
 

@@ -61,9 +61,7 @@ class RecordAgain {
 };
 
 // A leaf of a new graph, in the compute dtype.
-Tensor leaf(const Tensor& x) {
-  return x.defined() ? x.detach().to(compute_dtype(x)).requires_grad_(true) : x;
-}
+Tensor leaf(const Tensor& x) { return x.detach().to(compute_dtype(x)).requires_grad_(true); }
 
 Tensors leaves(const Tensors& inputs) {
   Tensors result;
@@ -71,32 +69,21 @@ Tensors leaves(const Tensors& inputs) {
   return result;
 }
 
-// The gradients with respect to `inputs`; undefined inputs get undefined, unused ones zeros.
+// The gradients with respect to `inputs`; zeros for those that the outputs do not depend on.
 Tensors autograd_gradients(const Tensors& outputs, const Tensors& inputs,
                            const Tensors& output_gradients, bool differentiable_again) {
-  Tensors wanted;
-  for (const Tensor& x : inputs) {
-    if (x.defined()) wanted.push_back(x);
+  Tensors found = torch::autograd::grad(outputs, inputs, output_gradients,
+                                        /*retain_graph=*/differentiable_again, differentiable_again,
+                                        /*allow_unused=*/true);
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (!found[i].defined()) found[i] = at::zeros_like(inputs[i]);
   }
-  const Tensors found = torch::autograd::grad(outputs, wanted, output_gradients,
-                                              /*retain_graph=*/differentiable_again,
-                                              differentiable_again, /*allow_unused=*/true);
-  Tensors result;
-  size_t next = 0;
-  for (const Tensor& x : inputs) {
-    if (!x.defined()) {
-      result.emplace_back();
-      continue;
-    }
-    const Tensor& gradient = found[next++];
-    result.push_back(gradient.defined() ? gradient : at::zeros_like(x));
-  }
-  return result;
+  return found;
 }
 
 Tensors round_to(Tensors values, const Tensors& like) {
   for (size_t i = 0; i < values.size(); ++i) {
-    if (values[i].defined()) values[i] = values[i].detach().to(like[i].scalar_type());
+    values[i] = values[i].detach().to(like[i].scalar_type());
   }
   return values;
 }
@@ -129,7 +116,7 @@ Tensors differentiable_gradients(const Tensor& gradient, const Tensors& inputs,
         autograd_gradients({output}, arguments, {x[0].to(output.scalar_type())}, true);
     Tensors outputs, output_gradients;
     for (size_t i = 0; i < first.size(); ++i) {
-      if (!first[i].defined() || !first[i].requires_grad()) continue;
+      if (!first[i].requires_grad()) continue;
       outputs.push_back(first[i]);
       output_gradients.push_back(directions[i].to(first[i].scalar_type()));
     }

@@ -20,7 +20,7 @@ struct Derivative {
   bool save_outputs = false;
 };
 
-// The outputs of `derivative.forward(inputs)`, recorded for autograd. Undefined inputs are allowed.
+// The outputs of `derivative.forward(inputs)`, recorded for autograd.
 Tensors differentiable(const Tensors& inputs, const Derivative& derivative);
 
 // The gradients of <gradient, formula(inputs)> with respect to the inputs, by LibTorch's autograd,

@@ -49,11 +49,11 @@ Four call_padded_backward(const Tensor& gradient, const Tensor& q, const Tensor&
   return op.call(gradient, q, k, v, filter, mask, landmarks, inverse_steps, scale);
 }
 
-// A filter without taps, which the implementations and the backward op take for none.
-Tensor no_taps(const Tensor& q) { return at::empty_symint({q.sym_size(1), 0}, q.options()); }
-
-Tensor filter_or_no_taps(const Tensor& filter, const Tensor& q) {
-  return filter.defined() ? filter : no_taps(q);
+// The implementations and the backward op take a filter without taps for none. Before the checks
+// have run, q may have any rank.
+Tensor filter_or_no_taps(const OptionalTensor& filter, const Tensor& q) {
+  if (filter) return *filter;
+  return at::empty_symint({q.dim() > 1 ? q.sym_size(1) : 0, 0}, q.options());
 }
 
 void check_options(const char* op, int64_t landmarks, int64_t inverse_steps, bool causal) {
@@ -72,8 +72,8 @@ Tensor forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& 
                     ": a filter was given with offsets_k; the convolution of v has no place in "
                     "cross-attention. Pass no filter.");
   return choose(nystrom_implementations(), q)
-      .forward(q, k, v, filter_or_no_taps(undefined_or(filter), q), offsets,
-               offsets_k.value_or(offsets), landmarks, inverse_steps, scale_or_default(scale, q));
+      .forward(q, k, v, filter_or_no_taps(filter, q), offsets, offsets_k.value_or(offsets),
+               landmarks, inverse_steps, scale_or_default(scale, q));
 }
 
 Four backward(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
@@ -130,50 +130,49 @@ Four padded_backward_meta(const Tensor&, const Tensor& q, const Tensor& k, const
   return {empty_as(q), empty_as(k), empty_as(v), empty_as(filter)};
 }
 
-// The gradients of inputs {q, k, v, filter}; none for an undefined filter.
-Tensors input_gradients(const Four& gradients, const Tensor& filter) {
+Tensors list(const Four& gradients) {
   const auto& [grad_q, grad_k, grad_v, grad_filter] = gradients;
-  return {grad_q, grad_k, grad_v, filter.defined() ? grad_filter : Tensor()};
+  return {grad_q, grad_k, grad_v, grad_filter};
 }
 
 Tensor autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
                 const OptionalTensor& filter, const OptionalTensor& offsets_k, int64_t landmarks,
                 int64_t inverse_steps, Scale scale, bool causal) {
+  const bool convolves = filter.has_value();
   const auto record = [=](const Tensors& x) -> Tensors {
-    return {call(x[0], x[1], x[2], offsets, optional(x[3]), offsets_k, landmarks, inverse_steps,
+    const OptionalTensor filter_or_none = convolves ? OptionalTensor(x[3]) : std::nullopt;
+    return {call(x[0], x[1], x[2], offsets, filter_or_none, offsets_k, landmarks, inverse_steps,
                  scale, causal)};
   };
-  const auto gradient = [=](const Tensors& g, const Tensors& x) -> Tensors {
-    return input_gradients(call_backward(g[0], x[0], x[1], x[2], filter_or_no_taps(x[3], x[0]),
-                                         offsets, offsets_k, landmarks, inverse_steps, scale),
-                           x[3]);
+  const auto gradient = [=](const Tensors& g, const Tensors& x) {
+    return list(call_backward(g[0], x[0], x[1], x[2], x[3], offsets, offsets_k, landmarks,
+                              inverse_steps, scale));
   };
-  return differentiable({q, k, v, undefined_or(filter)}, {record, gradient})[0];
+  return differentiable({q, k, v, filter_or_no_taps(filter, q)}, {record, gradient})[0];
 }
 
 Tensor padded_autograd(const Tensor& q, const Tensor& k, const Tensor& v,
                        const OptionalTensor& mask, const OptionalTensor& filter, int64_t landmarks,
                        int64_t inverse_steps, Scale scale, bool causal) {
+  const bool convolves = filter.has_value();
   const auto record = [=](const Tensors& x) -> Tensors {
-    return {call_padded(x[0], x[1], x[2], mask, optional(x[3]), landmarks, inverse_steps, scale,
+    const OptionalTensor filter_or_none = convolves ? OptionalTensor(x[3]) : std::nullopt;
+    return {call_padded(x[0], x[1], x[2], mask, filter_or_none, landmarks, inverse_steps, scale,
                         causal)};
   };
-  const auto gradient = [=](const Tensors& g, const Tensors& x) -> Tensors {
-    return input_gradients(
-        call_padded_backward(g[0], x[0], x[1], x[2], filter_or_no_taps(x[3], x[0]), mask, landmarks,
-                             inverse_steps, scale),
-        x[3]);
+  const auto gradient = [=](const Tensors& g, const Tensors& x) {
+    return list(
+        call_padded_backward(g[0], x[0], x[1], x[2], x[3], mask, landmarks, inverse_steps, scale));
   };
-  return differentiable({q, k, v, undefined_or(filter)}, {record, gradient})[0];
+  return differentiable({q, k, v, filter_or_no_taps(filter, q)}, {record, gradient})[0];
 }
 
 Four backward_autograd(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
                        const Tensor& filter, const Tensor& offsets, const OptionalTensor& offsets_k,
                        int64_t landmarks, int64_t inverse_steps, Scale scale) {
-  const auto first = [=](const Tensors& x) -> Tensors {
-    return input_gradients(call_backward(x[0], x[1], x[2], x[3], x[4], offsets, offsets_k,
-                                         landmarks, inverse_steps, scale),
-                           x[4]);
+  const auto first = [=](const Tensors& x) {
+    return list(call_backward(x[0], x[1], x[2], x[3], x[4], offsets, offsets_k, landmarks,
+                              inverse_steps, scale));
   };
   const auto formula = [=](const Tensors& x) {
     const NystromOptions options{
@@ -188,10 +187,9 @@ Four backward_autograd(const Tensor& gradient, const Tensor& q, const Tensor& k,
 Four padded_backward_autograd(const Tensor& gradient, const Tensor& q, const Tensor& k,
                               const Tensor& v, const Tensor& filter, const OptionalTensor& mask,
                               int64_t landmarks, int64_t inverse_steps, Scale scale) {
-  const auto first = [=](const Tensors& x) -> Tensors {
-    return input_gradients(
-        call_padded_backward(x[0], x[1], x[2], x[3], x[4], mask, landmarks, inverse_steps, scale),
-        x[4]);
+  const auto first = [=](const Tensors& x) {
+    return list(
+        call_padded_backward(x[0], x[1], x[2], x[3], x[4], mask, landmarks, inverse_steps, scale));
   };
   const auto formula = [=](const Tensors& x) {
     const NystromOptions options{

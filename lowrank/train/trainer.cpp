@@ -24,6 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+// Between two pictures of the curve, which cost some tenths of a second; the last is always drawn.
+constexpr double kDrawingSeconds = 10;
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -207,8 +210,8 @@ class Run {
       const double share = share_done();
       const bool finished = share >= 1;
       log_if_due(finished);
-      if (stop_) return Ended::kInterrupted;
       if (evaluation_due(finished) && !evaluate()) return Ended::kInterrupted;
+      if (stop_) return Ended::kInterrupted;
       if (save_due()) write([&] { save(); });
       if (finished) return Ended::kDone;
       if (early_stop_due()) {
@@ -350,7 +353,7 @@ class Run {
       log_->add(state_.step, elapsed(), evaluation, best);
       if (best) save_trained(output_ / "best", *model_, recipe_);
     });
-    draw();
+    if (seconds_since(last_drawing_) >= kDrawingSeconds) draw();
     watcher_.on_evaluation(state_.step, evaluation, best);
     return true;
   }
@@ -377,6 +380,7 @@ class Run {
   }
 
   void draw() {
+    last_drawing_ = Clock::now();
     std::string reason;
     if (drawing_fails_ || log_->draw(&reason)) return;
     drawing_fails_ = true;  // one note is enough
@@ -418,7 +422,7 @@ class Run {
   bool unsaved_ = false;
   bool drawing_fails_ = false;
 
-  Clock::time_point start_ = Clock::now(), last_save_ = start_;
+  Clock::time_point start_ = Clock::now(), last_save_ = start_, last_drawing_ = start_;
   double earlier_seconds_ = 0, start_share_ = 0;
   double sitting_seconds_ = 0;  // in steps, this sitting
   int64_t sitting_tokens_ = 0;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -345,7 +346,7 @@ TEST_F(Rows, NeedNoLabelsWithoutALabelColumn) {
 }
 
 TEST_F(Rows, OfJsonLinesAreReadByKey) {
-  const Splits splits = load(Format::kJsonl, R"({"label": 10, "text": "a\tbé"})"
+  const Splits splits = load(Format::kJsonl, R"({"label": 10, "text": "a\tb\u00e9"})"
                                              "\n\n"
                                              R"({"text": "c", "label": "x", "more": [1]})"
                                              "\r\n");
@@ -493,6 +494,23 @@ TEST_F(Rows, AreSplitWhereNoFileIsGivenWithDuplicatesOnOneSide) {
   for (int i = 0; i < 300; ++i) {
     EXPECT_EQ(side_of.at(unique_text(i)), side_of.at(unique_text(i) + "more"));
   }
+}
+
+// 872 sentences, 428 of them negative, as published.
+TEST_F(Rows, OfARealDataSetAreAllRead) {
+  const char* shared = std::getenv("LOWRANK_SHARED");
+  const auto file = std::filesystem::path(shared ? shared : "") / "data/sst2/dev.tsv";
+  if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
+  options_.format = Format::kTsv;
+  options_.train = {file.string()};
+  options_.text_column = "sentence";
+  const Splits splits = load_splits(options_);
+  const std::vector<Example>& examples = splits.train.examples;
+  EXPECT_EQ(examples.size(), 872u);
+  EXPECT_THAT(splits.train.classes, ElementsAre("0", "1"));
+  EXPECT_EQ(std::count_if(examples.begin(), examples.end(),
+                          [](const Example& example) { return example.label == 0; }),
+            428);
 }
 
 class Description : public ::testing::Test {

@@ -71,6 +71,9 @@ TEST(Encode, NamesAnEmptyTextAndSpecialTokensThatLeaveNoRoom) {
   EXPECT_THAT(
       [] { encode(example_of("a"), kTokenizer, {.max_length = 2, .special_tokens = true}); },
       ThrowsMessage<Error>(HasSubstr("max_length = 2; special tokens leave no room")));
+  const Dataset dataset{.examples = {example_of("abc")}, .classes = {}};
+  EXPECT_THAT([&] { chunk(dataset, kTokenizer, {.max_length = 2, .special_tokens = true}); },
+              ThrowsMessage<Error>(HasSubstr("max_length = 2; special tokens leave no room")));
 }
 
 TEST(Chunk, CutsLongerTextsIntoConsecutiveExamples) {

@@ -47,6 +47,13 @@ int wait_for(pid_t child) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+// Whether a process has ended; wait_for() still gives its status.
+bool has_ended(pid_t child) {
+  siginfo_t info{};
+  ::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT);
+  return info.si_pid == child;
+}
+
 int train_once(const Recipe& recipe, bool resume) {
   return static_cast<int>(lowrank::testing::run(recipe, resume).ended);
 }
@@ -76,7 +83,7 @@ TEST(KilledRun, ResumesToTheSameBitsWhereverItWasKilled) {
     const auto moved = [&] {
       return std::filesystem::exists(last) && read_file(last / "state.json") != before;
     };
-    while (::waitpid(child, nullptr, WNOHANG) == 0 && !moved()) {
+    while (!has_ended(child) && !moved()) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 30'000));
