@@ -62,6 +62,7 @@ output = "{0}/run"
 steps = 40
 learning_rate = 1e-2
 log_every = 10
+threads = 1
 seed = 1
 )",
                                      folder_.path().string()));
