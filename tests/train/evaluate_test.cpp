@@ -2,6 +2,7 @@
 #include "lowrank/train/evaluate.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,7 +32,8 @@ TEST(Score, AgreesWithScikitLearn) {
       std::filesystem::path(shared ? shared : "") / "golden/metrics/metrics.json";
   if (!std::filesystem::exists(file)) GTEST_SKIP() << file << " is not there";
   size_t compared = 0;
-  for (const Json& set : parse_json(read_file(file), file.string())["sets"]) {
+  const Json golden = parse_json(read_file(file), file.string());
+  for (const Json& set : golden["sets"]) {
     if (set["kind"] == "regression") continue;
     const Evaluation got =
         score(set["labels"].get<std::vector<int64_t>>(),
@@ -74,6 +76,7 @@ TEST(Score, RefusesClassesOutsideTheListAndUnequalCounts) {
 class Evaluate : public ::testing::Test {
  protected:
   Evaluate() : recipe_(tiny_recipe("unused")) {
+    at::set_num_threads(1);
     at::manual_seed(3);
     recipe_.model.classes = dataset_.classes;
     model_ = std::make_shared<models::Model>(recipe_.model);
@@ -174,6 +177,7 @@ TEST_F(Evaluate, WritesItselfAsJson) {
 class EvaluateLanguageModel : public ::testing::Test {
  protected:
   EvaluateLanguageModel() : recipe_(tiny_recipe("unused")) {
+    at::set_num_threads(1);
     at::manual_seed(4);
     recipe_.model.task = models::Task::kMaskedLanguageModel;
     model_ = std::make_shared<models::Model>(recipe_.model);
