@@ -414,7 +414,7 @@ INSTANTIATE_TEST_SUITE_P(
                       KindCase{"linformer_headwise", linformer(LinformerSharing::kHeadwise)},
                       KindCase{"linformer_kv", linformer(LinformerSharing::kKeyValue)},
                       KindCase{"linformer_layerwise", linformer(LinformerSharing::kLayerwise)}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& kind) { return std::string(kind.param.name); });
 
 }  // namespace
 }  // namespace lowrank::train
