@@ -4,8 +4,10 @@
     ops_test.py LIBRARY        the shared library of the ops layer
 """
 
+import os
 import shutil
 import sys
+import tempfile
 import unittest
 
 import torch
@@ -135,4 +137,7 @@ class Ops(unittest.TestCase):
 
 if __name__ == "__main__":
     torch.ops.load_library(sys.argv.pop(1))
-    unittest.main()
+    # A cache of its own: one that an interrupted run left behind would decide this test.
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        unittest.main()
