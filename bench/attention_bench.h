@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/version.h>
 
 #include <functional>
 #include <string>

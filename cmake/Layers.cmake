@@ -119,7 +119,7 @@ function(lowrank_test layer unit)
                   DEPENDS ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
   add_test(NAME ${layer}.${unit} COMMAND ${target} --gtest_brief=1)
   set_tests_properties(${layer}.${unit} PROPERTIES LABELS ${layer} TIMEOUT 600
-                       ENVIRONMENT "LOWRANK_SHARED=${PROJECT_SOURCE_DIR}/../shared")
+                       ENVIRONMENT "LOWRANK_SHARED=${PROJECT_SOURCE_DIR}/../shared;OMP_WAIT_POLICY=passive")
 endfunction()
 
 function(lowrank_bench unit)

@@ -279,6 +279,7 @@ void AtomicDirectory::commit() {
   lock_.close();
   std::error_code ignored;
   if (exchanged) fs::remove_all(partial_, ignored);  // the old one; if it stays, it is a leftover
+  fs::remove_all(previous_of(target_), ignored);     // that of a writer who was killed
   partial_.clear();
 }
 

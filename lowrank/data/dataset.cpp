@@ -50,11 +50,9 @@ void check(const std::string& place, const DataOptions& options) {
     if (!met) throw Error(fmt::format("{}: {}", place, message));
   };
   if (options.format == Format::kFiles) {
-    require(!options.classes.empty(), "format = \"files\" needs classes. Add a table \"classes\".");
     require(options.train.empty() && options.validation.empty() && options.test.empty(),
             "train, validation and test are not for format = \"files\". Remove them.");
   } else {
-    require(!options.train.empty(), "this format needs train. Name its files.");
     require(options.classes.empty(), "classes are for format = \"files\". Remove the table.");
     require(!options.text_column.empty(), "text_column = \"\"; it must name a column.");
   }
@@ -281,7 +279,17 @@ void describe(ConfigFields& fields, DataOptions& options) {
   check(fields.place(), options);
 }
 
+void require_sources(const DataOptions& options, const std::string& where) {
+  if (options.format == Format::kFiles && options.classes.empty()) {
+    throw Error(where + ": format = \"files\" needs classes. Add a table \"classes\".");
+  }
+  if (options.format != Format::kFiles && options.train.empty()) {
+    throw Error(where + ": this format needs train. Name its files.");
+  }
+}
+
 Splits load_splits(const DataOptions& options, const Progress& progress) {
+  require_sources(options, "data");
   Splits splits;
   BadRows bad(options.skip_bad, splits.report);
   RowSplits rows = options.format == Format::kFiles

@@ -49,6 +49,10 @@ struct DataOptions {
 
 void describe(ConfigFields& fields, DataOptions& options);
 
+// Throws Error, naming `where`, unless the options say what to read: a recipe must, a program that
+// makes its examples itself need not.
+void require_sources(const DataOptions& options, const std::string& where);
+
 struct Example {
   std::string text;
   std::string pair;    // second text; empty where there is none

@@ -116,7 +116,9 @@ Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::str
   const std::string where = path.string();
   Json json = parse_toml(read_file(path), where);
   for (const std::string& setting : settings) set_config_value(json, setting);
-  return read_recipe(json, where);
+  Recipe recipe = read_recipe(json, where);
+  data::require_sources(recipe.data, where + ": data");
+  return recipe;
 }
 
 void save_recipe(const Recipe& recipe, const std::filesystem::path& folder) {

@@ -98,8 +98,8 @@ TEST(Program, NamesTheKnownKeyNearestToAnUnknownOneOfARecipe) {
   const Ran ran = lowrank({"train", task.recipe(), "--set", "train.learning_rat=0.1"});
   EXPECT_EQ(ran.status, 2);
   EXPECT_THAT(ran.err, StartsWith("lowrank train: "));
-  EXPECT_THAT(ran.err, HasSubstr("learning_rat\""));
-  EXPECT_THAT(ran.err, HasSubstr("\"learning_rate\""));
+  EXPECT_THAT(ran.err, HasSubstr("\"train.learning_rat\" is not known"));
+  EXPECT_THAT(ran.err, HasSubstr("Did you mean \"train.learning_rate\"?"));
 }
 
 }  // namespace

@@ -547,10 +547,18 @@ TEST_F(Description, ReadsBackWhatItWrote) {
   EXPECT_EQ(again.classes, options.classes);
 }
 
+TEST_F(Description, AsksForSourcesOnceTheyAreNeeded) {
+  DataOptions options;
+  EXPECT_THAT([&] { require_sources(options, "recipe.toml: data"); },
+              ThrowsMessage<Error>("recipe.toml: data: format = \"files\" needs classes. "
+                                   "Add a table \"classes\"."));
+  options.format = Format::kTsv;
+  EXPECT_THAT([&] { load_splits(options); },
+              ThrowsMessage<Error>("data: this format needs train. Name its files."));
+}
+
 TEST_F(Description, ChecksFieldsAgainstEachOther) {
   const std::string classes = "\n[classes]\na = \"x\"\n";
-  expect_error("", "recipe.toml: format = \"files\" needs classes.");
-  expect_error("format = \"tsv\"", "this format needs train.");
   expect_error("train = \"x\"" + classes,
                "train, validation and test are not for format = \"files\"");
   expect_error("format = \"tsv\"\ntrain = \"x\"" + classes, "classes are for format = \"files\".");

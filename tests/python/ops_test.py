@@ -4,8 +4,10 @@
     ops_test.py LIBRARY        the shared library of the ops layer
 """
 
+import os
 import shutil
 import sys
+import tempfile
 import unittest
 
 import torch
@@ -106,6 +108,7 @@ class Ops(unittest.TestCase):
             expected = torch.autograd.grad(loss(*arguments), arguments)
             for backend in backends if name == "nystrom" else backends[:1]:
                 with self.subTest(name, backend=backend):
+                    torch._dynamo.reset()  # each loss counts as one more version of the same code
                     compiled = torch.compile(loss, fullgraph=True, backend=backend)
                     got = torch.autograd.grad(compiled(*arguments), arguments)
                     torch.testing.assert_close(got, expected)
@@ -134,4 +137,7 @@ class Ops(unittest.TestCase):
 
 if __name__ == "__main__":
     torch.ops.load_library(sys.argv.pop(1))
-    unittest.main()
+    # A cache of its own: one that an interrupted run left behind would decide this test.
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        unittest.main()

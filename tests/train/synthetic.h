@@ -43,7 +43,6 @@ inline data::Splits make_splits() {
 // are longer than max_length), and epochs of 11 batches that no evaluation coincides with.
 inline train::Recipe tiny_recipe(const std::filesystem::path& output) {
   train::Recipe recipe;
-  recipe.data.classes = {{"vowels", {"vowels/"}}, {"digits", {"digits/"}}};
   recipe.data.max_length = 32;
   recipe.model.width = 8;
   recipe.model.layers = 2;
