@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <functional>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,7 @@ inline data::Splits make_splits() {
 // are longer than max_length), and epochs of 11 batches that no evaluation coincides with.
 inline train::Recipe tiny_recipe(const std::filesystem::path& output) {
   train::Recipe recipe;
+  recipe.data.classes = {{"vowels", {"vowels/"}}, {"digits", {"digits/"}}};
   recipe.data.max_length = 32;
   recipe.model.width = 8;
   recipe.model.layers = 2;
@@ -58,6 +60,7 @@ inline train::Recipe tiny_recipe(const std::filesystem::path& output) {
   recipe.train.random_window = 0.5;
   recipe.train.evaluate_every = 4;
   recipe.train.log_every = 3;
+  recipe.train.threads = 1;  // batches so small make two threads wait for each other
   recipe.train.seed = 7;
   return recipe;
 }

@@ -352,12 +352,14 @@ struct KindCase {
   AttentionKind kind;
 };
 
+void PrintTo(const KindCase& kind, std::ostream* out) { *out << kind.name; }
+
 class TrainEveryKind : public ::testing::TestWithParam<KindCase> {
  protected:
   Recipe recipe(const char* name) const {
     Recipe recipe = tiny_recipe(folder_.path() / name);
     recipe.model.attention = {GetParam().kind};
-    recipe.train.steps = 24;
+    recipe.train.steps = 40;
     recipe.train.evaluate_every = 10;
     return recipe;
   }
