@@ -46,11 +46,12 @@ int main(int argc, char** argv) {
   const at::Tensor targets = at::tensor(labels, at::kLong);
 
   lowrank::models::Model model(quickstart_model());
-  lowrank::train::AdamW optimizer(model, lowrank::train::TrainOptions{});
+  lowrank::train::AdamW optimizer(model, {.learning_rate = 2e-3});
   const auto step = [&] {
+    optimizer.zero_grad();
     model.loss(inputs, targets).backward();
     optimizer.clip(1.0);
-    optimizer.step(2e-3);
+    optimizer.step(1.0);
   };
   for (int i = 0; i < 3; ++i) step();
   const auto started = std::chrono::steady_clock::now();

@@ -17,12 +17,19 @@ build() {
   cmake --build --preset release -j "$jobs" --target lowrank | tail -n 1
 }
 
-# The result line of a model folder, for the closing table.
+# One line of the closing table from the JSON that eval and baseline print.
 result() {
-  "$lowrank" eval "$1" "$recipe" --json | "$LOWRANK_PYTHON" -c '
+  "$LOWRANK_PYTHON" -c '
 import json, sys
-result = json.load(sys.stdin)
-print("%-34s %6.2f %%   macro F1 %.3f" % (sys.argv[1], 100 * result["accuracy"], result["macro_f1"]))' "$2"
+result = json.load(open(sys.argv[2]))
+print("%-42s %7.2f %% %10.3f" % (sys.argv[1], 100 * result["accuracy"], result["macro_f1"]))' "$1" "$2"
+}
+
+train_and_evaluate() {
+  local folder=$1
+  shift
+  "$lowrank" train "$recipe" --set train.minutes="$minutes" --set train.output="$folder" "$@"
+  "$lowrank" eval "$folder" --json >"$folder/test.json"
 }
 
 tools/setup.sh
@@ -40,12 +47,27 @@ step "build" build
 step "the data" "$lowrank" data "$recipe"
 
 rm -rf "$run" "$run-no-attention" "$run-exact"
-step "train: Nystrom attention" "$lowrank" train "$recipe" --set train.minutes="$minutes"
-step "evaluate" "$lowrank" eval "$run" "$recipe" --picture "$run/confusion.png"
+step "train with Nystrom attention" train_and_evaluate "$run"
+step "evaluate on held-out files" "$lowrank" eval "$run" --picture "$run/confusion.png"
 step "predict: two files of this machine" "$lowrank" predict "$run" /usr/include/stdio.h tools/check_layers.py
 
-step "the honest lines: a linear model" "$lowrank" baseline "$recipe" --json >"$run/baseline.json"
-step "the honest lines: exact attention" "$lowrank" train "$recipe" --set train.minutes="$minutes" \
-  --set train.output="$run-exact" --set 'model.attention={kind = "exact"}'
-step "the honest lines: no attention" "$lowrank" train "$recipe" --set train.minutes="$minutes" \
-  --set train.output="$run-no-attention" --set model.layers=0
+step "beside it: a linear model on byte trigrams" "$lowrank" baseline "$recipe" --json >"$run/baseline.json"
+step "beside it: no attention, the same time" train_and_evaluate "$run-no-attention" --set model.layers=0
+step "beside it: exact attention, the same time" train_and_evaluate "$run-exact" \
+  --set 'model.attention={kind = "exact"}'
+
+printf '\n%-42s %9s %10s\n' "held-out files" accuracy "macro F1"
+result "Nystrom, $minutes min" "$run/test.json"
+result "exact attention, $minutes min" "$run-exact/test.json"
+result "no attention, $minutes min" "$run-no-attention/test.json"
+result "linear model on byte trigrams" "$run/baseline.json"
+
+cat <<EOF
+
+Pictures: $run/loss.png and $run/confusion.png. TensorBoard reads $run too.
+
+Next, your own folders, each a class:
+  $lowrank train recipes/your_folders.toml --set 'data.classes={letters = ["~/letters"], reports = ["~/reports"]}'
+  $lowrank eval runs/your_folders
+  $lowrank predict runs/your_folders some_file.txt
+EOF
