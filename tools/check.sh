@@ -19,19 +19,14 @@ check_format() {
   git ls-files -z '*.h' '*.cpp' | xargs -0 clang-format-14 --dry-run --Werror
 }
 
-step_build() {
-  configure "$1"
-  cmake --build --preset "$1" -j "$jobs" | tail -n 3
-}
-
 tools/setup.sh
 # shellcheck source=tools/environment.sh
 source tools/environment.sh
 
 step "format" check_format
-step "build" step_build release
+step "build" build release
 if "$all"; then
-  step "build under sanitizers" step_build asan
+  step "build under sanitizers" build asan
   step "tests under sanitizers" ctest --preset asan -LE "python|install|examples"
 fi
 step "tests" ctest --preset release

@@ -25,13 +25,22 @@ step() {
   echo "== $name: $((SECONDS - started)) s"
 }
 
-configure() {
-  local log
+# Runs a command quietly; what it printed is shown when it fails.
+quietly() {
+  local log status=0
   log=$(mktemp)
-  if ! cmake --preset "$1" >"$log" 2>&1; then
-    cat "$log" >&2
-    rm -f "$log"
-    return 1
+  "$@" >"$log" 2>&1 || status=$?
+  if [ "$status" -ne 0 ]; then
+    grep -E -A 20 "FAILED|[Ee]rror" "$log" >&2 || tail -n 40 "$log" >&2
   fi
   rm -f "$log"
+  return "$status"
+}
+
+# build PRESET [TARGET...]
+build() {
+  local preset=$1
+  shift
+  quietly cmake --preset "$preset" || return 1
+  quietly cmake --build --preset "$preset" -j "$jobs" ${1:+--target "$@"}
 }

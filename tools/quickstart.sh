@@ -12,11 +12,6 @@ if ! [[ "$minutes" =~ ^[0-9]+([.][0-9]+)?$ ]]; then
   exit 2
 fi
 
-build() {
-  configure release
-  cmake --build --preset release -j "$jobs" --target lowrank | tail -n 1
-}
-
 # One line of the closing table from the JSON that eval and baseline print.
 result() {
   "$LOWRANK_PYTHON" -c '
@@ -43,7 +38,7 @@ lowrank=build/release/bin/lowrank
 recipe=recipes/source_files.toml
 run=runs/source_files
 
-step "build" build
+step "build" build release lowrank
 step "the data" "$lowrank" data "$recipe"
 
 rm -rf "$run" "$run-no-attention" "$run-exact"
