@@ -27,6 +27,10 @@ train_and_evaluate() {
   "$lowrank" eval "$folder" --json >"$folder/test.json"
 }
 
+linear_model() {
+  "$lowrank" baseline "$recipe" --json >"$run/baseline.json"
+}
+
 tools/setup.sh
 # shellcheck source=tools/environment.sh
 source tools/environment.sh
@@ -46,7 +50,7 @@ step "train with Nystrom attention" train_and_evaluate "$run"
 step "evaluate on held-out files" "$lowrank" eval "$run" --picture "$run/confusion.png"
 step "predict: two files of this machine" "$lowrank" predict "$run" /usr/include/stdio.h tools/check_layers.py
 
-step "beside it: a linear model on byte trigrams" "$lowrank" baseline "$recipe" --json >"$run/baseline.json"
+step "beside it: a linear model on byte trigrams" linear_model
 step "beside it: no attention, the same time" train_and_evaluate "$run-no-attention" --set model.layers=0
 step "beside it: exact attention, the same time" train_and_evaluate "$run-exact" \
   --set 'model.attention={kind = "exact"}'
