@@ -135,7 +135,7 @@ data::BatchOptions batch_options(const Recipe& recipe) {
   options.batch_size = recipe.train.batch_size;
   options.token_budget = recipe.train.token_budget;
   options.max_length = recipe.data.max_length;
-  // load_splits has cut the examples where "chunk" is asked for.
+  // "chunk" is data::chunk's work, which a caller does first; what is still too long is cut.
   options.on_overflow = recipe.data.on_overflow == "chunk" ? "truncate" : recipe.data.on_overflow;
   options.special_tokens = recipe.train.special_tokens;
   options.random_window = recipe.train.random_window;
