@@ -5,12 +5,19 @@ if(NOT Torch_DIR)
     if(python STREQUAL "")
       continue()
     endif()
+    # sys.executable is absolute, whatever way the name was given: tests run in other folders.
     execute_process(
-      COMMAND "${python}" -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
-      OUTPUT_VARIABLE torch_folder OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE status ERROR_QUIET)
-    if(status EQUAL 0 AND EXISTS "${torch_folder}/share/cmake/Torch/TorchConfig.cmake")
+      COMMAND "${python}" -c "import importlib.util as u, sys; print(u.find_spec('torch').submodule_search_locations[0], sys.executable, sep=';')"
+      WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+      OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE status ERROR_QUIET)
+    if(NOT status EQUAL 0)
+      continue()
+    endif()
+    list(GET found 0 torch_folder)
+    list(GET found 1 executable)
+    if(EXISTS "${torch_folder}/share/cmake/Torch/TorchConfig.cmake")
       list(APPEND CMAKE_PREFIX_PATH "${torch_folder}")
-      set(LOWRANK_PYTHON_EXECUTABLE "${python}" CACHE STRING "The Python whose torch is used, for tests" FORCE)
+      set(LOWRANK_PYTHON_EXECUTABLE "${executable}" CACHE STRING "The Python whose torch is used, for tests" FORCE)
       break()
     endif()
   endforeach()

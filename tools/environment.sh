@@ -1,7 +1,7 @@
 # Sourced by the other scripts: which Python has torch, how many jobs to build with.
 # shellcheck shell=bash
 
-for python in "${LOWRANK_PYTHON:-}" build/venv/bin/python python3; do
+for python in "${LOWRANK_PYTHON:-}" "$PWD/build/venv/bin/python" python3; do
   if [ -n "$python" ] && "$python" -c 'import importlib.util as u, sys; sys.exit(u.find_spec("torch") is None)' 2>/dev/null; then
     LOWRANK_PYTHON=$(command -v "$python")
     export LOWRANK_PYTHON
