@@ -2,6 +2,8 @@
 #
 #   lowrank_layer(NAME [SHARED] HEADERS h... SOURCES s... [DEPENDS target...] [PRIVATE_DEPENDS target...])
 #       lowrank_NAME with the alias lowrank::NAME, its public header set and its install rule.
+#   lowrank_isa(NAME LEVEL SOURCE)
+#       SOURCE of layer NAME, compiled for the instructions of a CPU level (base/cpu_level.h).
 #   lowrank_test(LAYER UNIT [DEPENDS target...])
 #       tests/LAYER/UNIT_test.cpp as the program LAYER_UNIT_test, registered with ctest under the label LAYER.
 #   lowrank_bench(UNIT [DEPENDS target...])
@@ -97,6 +99,23 @@ function(lowrank_layer name)
     lowrank_precompile(${target})
   endif()
   set(LOWRANK_LAYERS ${LOWRANK_LAYERS} ${target} CACHE INTERNAL "")
+endfunction()
+
+# Such a file must define nothing that other files define too: a copy of an inline function with these instructions in
+# it could take the place of the portable one. tests/kernels checks it.
+set(LOWRANK_ISA_scalar "")
+set(LOWRANK_ISA_avx2 -mavx2 -mfma)
+set(LOWRANK_ISA_avx512 ${LOWRANK_ISA_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
+set(LOWRANK_ISA_avx512_bf16 ${LOWRANK_ISA_avx512} -mavx512bf16)
+
+function(lowrank_isa name level source)
+  target_sources(lowrank_${name} PRIVATE ${source})
+  # GCC 12 takes its own header's deliberately undefined registers for mistakes (its bug 105593).
+  set(options -O3 $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND options ${LOWRANK_ISA_${level}})
+  endif()
+  set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${options}")
 endfunction()
 
 function(lowrank_program target)

@@ -6,8 +6,12 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "lowrank/base/cpu_level.h"
+#include "lowrank/kernels/cpu/table.h"
+#include "lowrank/ops/cpu.h"
 #include "lowrank/ops/fallback.h"
 #include "lowrank/ops/implementations.h"
+#include "lowrank/ops/libtorch.h"
 
 namespace lowrank {
 namespace {
@@ -20,6 +24,22 @@ std::string refuse_other_devices(const Problem& problem) {
          ", it runs on the cpu";
 }
 
+std::string refuse_for_kernels(const Problem& problem) {
+  if (std::string reason = refuse_other_devices(problem); !reason.empty()) return reason;
+  if (problem.dtype != at::kFloat && problem.dtype != at::kBFloat16) {
+    return std::string("the tensors are ") + at::toString(problem.dtype) +
+           ", it takes Float and BFloat16";
+  }
+  if (problem.columns % 8 == 0) return {};
+  return "the head size is " + std::to_string(problem.columns) + ", it takes multiples of 8";
+}
+
+std::string cpu_variant(const Problem& problem) {
+  const auto element =
+      problem.dtype == at::kFloat ? kernels::Element::kFloat : kernels::Element::kBfloat16;
+  return name(kernels::table_level(cpu_level(), element));
+}
+
 template <class Forward, class Backward>
 KernelChoice choice(const char* op, const Implementations<Forward, Backward>& list,
                     const Problem& problem) {
@@ -29,6 +49,7 @@ KernelChoice choice(const char* op, const Implementations<Forward, Backward>& li
     if (reference_wanted() && &implementation != &list.back()) reason = "LOWRANK_REFERENCE = 1";
     if (reason.empty()) {
       result.taken = implementation.name;
+      if (implementation.variant) result.taken += " " + implementation.variant(problem);
       break;
     }
     result.refused.emplace_back(implementation.name, std::move(reason));
@@ -48,6 +69,8 @@ const ExactImplementations& exact_implementations() {
 
 const NystromImplementations& nystrom_implementations() {
   static const NystromImplementations list = {
+      {"cpu", refuse_for_kernels, cpu::nystrom_attention, cpu::nystrom_attention_backward,
+       cpu_variant},
       {"libtorch", refuse_other_devices, libtorch::nystrom_attention,
        libtorch::nystrom_attention_backward},
       {"reference", refuse_nothing, fallback::nystrom_attention,
@@ -57,6 +80,8 @@ const NystromImplementations& nystrom_implementations() {
 
 const LinformerImplementations& linformer_implementations() {
   static const LinformerImplementations list = {
+      {"cpu", refuse_for_kernels, cpu::linformer_attention, cpu::linformer_attention_backward,
+       cpu_variant},
       {"libtorch", refuse_other_devices, libtorch::linformer_attention,
        libtorch::linformer_attention_backward},
       {"reference", refuse_nothing, fallback::linformer_attention,
@@ -66,6 +91,8 @@ const LinformerImplementations& linformer_implementations() {
 
 const ProjectImplementations& project_implementations() {
   static const ProjectImplementations list = {
+      {"cpu", refuse_for_kernels, cpu::project_sequences, cpu::project_sequences_backward,
+       cpu_variant},
       {"libtorch", refuse_other_devices, libtorch::project_sequences,
        libtorch::project_sequences_backward},
       {"reference", refuse_nothing, fallback::project_sequences,
@@ -94,7 +121,7 @@ bool reference_wanted() {
 }
 
 std::vector<KernelChoice> describe_dispatch(c10::DeviceType device, c10::ScalarType dtype) {
-  const Problem problem{device, dtype};
+  const Problem problem{device, dtype, /*columns=*/64};
   return {choice("exact_attention", exact_implementations(), problem),
           choice("nystrom_attention", nystrom_implementations(), problem),
           choice("linformer_attention", linformer_implementations(), problem),

@@ -12,7 +12,7 @@ namespace lowrank {
 // Which implementation an op takes, and why none above it in the list.
 struct KernelChoice {
   std::string op;     // "nystrom_attention"
-  std::string taken;  // "libtorch"
+  std::string taken;  // "libtorch", or "cpu avx512": the kernels of that CPU level
   std::vector<std::pair<std::string, std::string>>
       refused;  // name and reason, in order of preference
 };

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "lowrank/ops/libtorch.h"
+#include "lowrank/ops/signatures.h"
 
 // The implementations of each op, which dispatch.cpp lists on one page.
 namespace lowrank {
@@ -14,6 +14,7 @@ namespace lowrank {
 struct Problem {
   c10::DeviceType device;
   c10::ScalarType dtype;
+  int64_t columns;  // of the last dimension: the head size
 };
 
 // An op's forward and backward, chosen together: one may save what only the other understands.
@@ -23,23 +24,24 @@ struct Implementation {
   std::string (*refusal)(const Problem&);  // why it does not take the problem; empty: it does
   Forward* forward;
   Backward* backward;
+  std::string (*variant)(const Problem&) = nullptr;  // which of several it would run, if there are
 };
 
 template <class Forward, class Backward>
 using Implementations = std::vector<Implementation<Forward, Backward>>;  // in order of preference
 
-using ExactImplementations = Implementations<decltype(libtorch::exact_attention),
-                                             decltype(libtorch::exact_attention_backward)>;
-using NystromImplementations = Implementations<decltype(libtorch::nystrom_attention),
-                                               decltype(libtorch::nystrom_attention_backward)>;
-using LinformerImplementations = Implementations<decltype(libtorch::linformer_attention),
-                                                 decltype(libtorch::linformer_attention_backward)>;
-using ProjectImplementations = Implementations<decltype(libtorch::project_sequences),
-                                               decltype(libtorch::project_sequences_backward)>;
+using ExactImplementations =
+    Implementations<signatures::ExactAttention, signatures::ExactAttentionBackward>;
+using NystromImplementations =
+    Implementations<signatures::NystromAttention, signatures::NystromAttentionBackward>;
+using LinformerImplementations =
+    Implementations<signatures::LinformerAttention, signatures::LinformerAttentionBackward>;
+using ProjectImplementations =
+    Implementations<signatures::ProjectSequences, signatures::ProjectSequencesBackward>;
 using MeansImplementations =
-    Implementations<decltype(libtorch::segment_means), decltype(libtorch::segment_means_backward)>;
-using InverseImplementations = Implementations<decltype(libtorch::pseudo_inverse),
-                                               decltype(libtorch::pseudo_inverse_backward)>;
+    Implementations<signatures::SegmentMeans, signatures::SegmentMeansBackward>;
+using InverseImplementations =
+    Implementations<signatures::PseudoInverse, signatures::PseudoInverseBackward>;
 
 const ExactImplementations& exact_implementations();
 const NystromImplementations& nystrom_implementations();
@@ -55,7 +57,7 @@ bool reference_wanted();
 template <class Forward, class Backward>
 const Implementation<Forward, Backward>& choose(const Implementations<Forward, Backward>& list,
                                                 const at::Tensor& x) {
-  const Problem problem{x.device().type(), x.scalar_type()};
+  const Problem problem{x.device().type(), x.scalar_type(), x.size(-1)};
   if (reference_wanted()) return list.back();
   for (const auto& implementation : list) {
     if (implementation.refusal(problem).empty()) return implementation;

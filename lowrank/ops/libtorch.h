@@ -1,50 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
-#include <cstdint>
-#include <tuple>
+#include "lowrank/ops/signatures.h"
 
 // The CPU implementations out of LibTorch's own products and softmaxes, one task for each head of
-// each sequence (see tasks.h). Arguments are checked and complete: no undefined tensor, the scale
-// given, a filter of [h, 0] for none. Memory is linear in the length; what a backward needs beyond
-// the inputs it recomputes.
+// each sequence (see tasks.h). Memory is linear in the length; what a backward needs beyond the
+// inputs it recomputes.
 namespace lowrank::libtorch {
 
 using at::Tensor;
 
-// The output and log(sum(exp(s q k^T))) [total_q, h] in the compute dtype.
-std::tuple<Tensor, Tensor> exact_attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                                           const Tensor& offsets, const Tensor& offsets_k,
-                                           double scale);
-std::tuple<Tensor, Tensor, Tensor> exact_attention_backward(
-    const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
-    const Tensor& logsumexp, const Tensor& offsets, const Tensor& offsets_k, double scale);
+signatures::ExactAttention exact_attention;
+signatures::ExactAttentionBackward exact_attention_backward;
 
-Tensor nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
-                         const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-                         int64_t inverse_steps, double scale);
-std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
-    const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
-    const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
-    double scale);
+signatures::NystromAttention nystrom_attention;
+signatures::NystromAttentionBackward nystrom_attention_backward;
 
-Tensor linformer_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
-                           const Tensor& f, const Tensor& offsets, const Tensor& offsets_k,
-                           double scale);
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
-    const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
-    const Tensor& f, const Tensor& offsets, const Tensor& offsets_k, double scale);
+signatures::LinformerAttention linformer_attention;
+signatures::LinformerAttentionBackward linformer_attention_backward;
 
-Tensor project_sequences(const Tensor& x, const Tensor& e, const Tensor& offsets);
-std::tuple<Tensor, Tensor> project_sequences_backward(const Tensor& gradient, const Tensor& x,
-                                                      const Tensor& e, const Tensor& offsets);
+signatures::ProjectSequences project_sequences;
+signatures::ProjectSequencesBackward project_sequences_backward;
 
-Tensor segment_means(const Tensor& x, const Tensor& offsets, int64_t landmarks);
-Tensor segment_means_backward(const Tensor& gradient, const Tensor& offsets, int64_t total);
+signatures::SegmentMeans segment_means;
+signatures::SegmentMeansBackward segment_means_backward;
 
-Tensor pseudo_inverse(const Tensor& a, int64_t steps);
-Tensor pseudo_inverse_backward(const Tensor& gradient, const Tensor& a, int64_t steps);
+signatures::PseudoInverse pseudo_inverse;
+signatures::PseudoInverseBackward pseudo_inverse_backward;
 
 }  // namespace lowrank::libtorch

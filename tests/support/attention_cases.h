@@ -62,6 +62,7 @@ inline std::vector<AttentionCase> attention_shapes() {
       {{0, 0}, 2, 4, 3},             // nothing but empty sequences
       {{}, 2, 4, 3},                 // no sequences
       {{200, 130}, 4, 64, 64},       // BERT-base head
+      {{61, 150}, 2, 72, 90},        // more than a block of columns, and not a multiple of 16
   };
 }
 

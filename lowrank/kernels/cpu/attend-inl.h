@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// softmax(q k^T) v for few rows of k and v: Linformer's, the landmarks', or a short sequence's.
+
+// Rows of q that pass through together: their scores stay in the first cache.
+LOWRANK_INLINE int64_t tile_rows(int64_t r) {
+  const int64_t rows = 3072 / padded(r) / kBlockRows * kBlockRows;
+  return rows < 2 * kBlockRows ? 2 * kBlockRows : rows;
+}
+
+// The parts of what `pack` writes.
+struct PackedParts {
+  const Unit *k_transposed, *v, *k, *v_transposed;
+};
+
+LOWRANK_INLINE int64_t packed_part(int64_t r, int64_t d) { return padded(r) * padded(d); }
+
+static int64_t packed_floats(int64_t r, int64_t d, bool backward) {
+  return (backward ? 4 : 2) * packed_part(r, d);
+}
+
+LOWRANK_INLINE PackedParts parts_of(const Packed& packed) {
+  const int64_t size = packed_part(packed.r, packed.d);
+  return {units(packed.at), units(packed.at + size), units(packed.at + 2 * size),
+          units(packed.at + 3 * size)};
+}
+
+template <class Operands>
+static void pack(const float* k, const float* v, int64_t r, int64_t d, float scale, bool backward,
+                 float* packed) {
+  const int64_t size = packed_part(r, d);
+  Operands::right_transposed(k, r, d, scale, packed);
+  if (v == nullptr) return;
+  Operands::right_floats(v, r, d, packed + size);
+  if (!backward) return;
+  float* scaled_k = packed + 2 * size;
+  for (int64_t i = 0; i < r * padded(d); i += kLanes) {
+    store(scaled_k + i, load(k + i) * broadcast(scale));
+  }
+  Operands::right_floats(scaled_k, r, d, scaled_k);
+  Operands::right_transposed(v, r, d, 1, packed + 3 * size);
+}
+
+// Lanes behind the r columns of a tile of scores take no part in a softmax.
+static void hide_padding(float* scores, int64_t rows, int64_t r) {
+  const int64_t columns = padded(r);
+  if (columns == r) return;
+  for (int64_t i = 0; i < rows; ++i) fill(scores + i * columns + r, columns - r, -__builtin_inff());
+}
+
+// exp(scores - the row's largest) in place, and one over its sum for each row.
+static void softmax_rows(float* scores, int64_t rows, int64_t r, float* inverse_sums) {
+  const int64_t columns = padded(r);
+  hide_padding(scores, rows, r);
+  for (int64_t i = 0; i < rows; ++i, scores += columns) {
+    Vector largest = load(scores);
+    for (int64_t j = kLanes; j < columns; j += kLanes) largest = larger(largest, load(scores + j));
+    const Vector shift = broadcast(largest_lane(largest));
+    Vector sum = {};
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      const Vector p = exp_of_nonpositive(load(scores + j) - shift);
+      store(scores + j, p);
+      sum = sum + p;
+    }
+    inverse_sums[i] = 1 / sum_of_lanes(sum);
+  }
+}
+
+// From probabilities p [rows, padded(r)] and their gradients, in their place: p * inverse_sums, and
+// the scores' gradients p (gradient - sum(p gradient)).
+static void softmax_rows_backward(float* p, float* gradient, int64_t rows, int64_t r,
+                                  const float* inverse_sums) {
+  const int64_t columns = padded(r);
+  for (int64_t i = 0; i < rows; ++i, p += columns, gradient += columns) {
+    const Vector inverse = broadcast(inverse_sums[i]);
+    Vector sum = {};
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      const Vector normal = load(p + j) * inverse;
+      store(p + j, normal);
+      sum = sum + normal * load(gradient + j);
+    }
+    const Vector delta = broadcast(sum_of_lanes(sum));
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      store(gradient + j, load(p + j) * (load(gradient + j) - delta));
+    }
+  }
+}
+
+template <class Operands>
+static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& convolution,
+                   WritableRows out, float* scratch) {
+  using Type = typename Operands::Type;
+  using Element = typename Operands::Element;
+  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d), tile = tile_rows(r);
+  const PackedParts parts = parts_of(right);
+  Arena arena(scratch);
+  float* wide = arena.take(tile * dp);
+  float* scores = arena.take(tile * rp);
+  float* inverse_sums = arena.take(tile);
+  float* values = arena.take(tile * dp);
+  ConvolutionTile<Operands> convolved(
+      convolution, d, tile,
+      arena.take(ConvolutionTile<Operands>::scratch_floats(tile, d, convolution.taps)));
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
+    const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
+    const Left queries = Operands::left_rows(q, begin, end, d, wide);
+    multiply<Type>(rows, rp, d / Operands::kPack, queries, parts.k_transposed, rp, scores, rp,
+                   false, {{convolved.stream(begin)}});
+    softmax_rows(scores, rows, r, inverse_sums);
+    const Left p = Operands::left_floats(scores, rows, r);
+    multiply<Type>(rows, dp, (r + Operands::kPack - 1) / Operands::kPack, p, parts.v, dp, values,
+                   dp, false,
+                   {{stream_of<Element>(q.at, q.stride, end, d),
+                     stream_of<Element>(out.at, out.stride, begin, d)}});
+    for (int64_t i = 0; i < rows; ++i) {
+      const Vector inverse = broadcast(inverse_sums[i]);
+      for (int64_t j = 0; j < dp; j += kLanes) {
+        store(values + i * dp + j, load(values + i * dp + j) * inverse);
+      }
+    }
+    convolved.add(begin, end, values);
+    write_rows<Element>(values, d, begin, end, out);
+  }
+}
+
+template <class Operands>
+static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& right,
+                            WritableRows grad_q, float* grad_k, float* grad_v, float* scratch) {
+  using Type = typename Operands::Type;
+  using Element = typename Operands::Element;
+  constexpr int64_t kPack = Operands::kPack;
+  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d), tile = tile_rows(r);
+  const int64_t depth_r = (r + kPack - 1) / kPack;
+  const PackedParts parts = parts_of(right);
+  Arena arena(scratch);
+  float* wide = arena.take(tile * dp);
+  float* wide_gradient = arena.take(tile * dp);
+  float* scores = arena.take(tile * rp);
+  float* grad_scores = arena.take(tile * rp);
+  float* transposed = arena.take(tile * rp);
+  float* inverse_sums = arena.take(tile);
+  float* values = arena.take(tile * dp);
+  float* rows_right = arena.take(tile * dp);
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
+    const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
+    const int64_t depth_rows = (rows + kPack - 1) / kPack;
+    const Left queries = Operands::left_rows(q, begin, end, d, wide);
+    const Left gradients = Operands::left_rows(gradient, begin, end, d, wide_gradient);
+    multiply<Type>(rows, rp, d / kPack, queries, parts.k_transposed, rp, scores, rp, false);
+    softmax_rows(scores, rows, r, inverse_sums);
+    multiply<Type>(rows, rp, d / kPack, gradients, parts.v_transposed, rp, grad_scores, rp, false);
+    softmax_rows_backward(scores, grad_scores, rows, r, inverse_sums);
+    // grad_v += p^T gradient
+    Left columns = Operands::left_transposed(scores, rows, r, transposed);
+    multiply<Type>(r, dp, depth_rows, columns,
+                   Operands::right_rows(gradient, end, d, begin, end, rows_right), dp, grad_v, dp,
+                   true, {{stream_of<Element>(gradient.at, gradient.stride, end, d)}});
+    // grad_k += grad_scores^T q
+    columns = Operands::left_transposed(grad_scores, rows, r, transposed);
+    multiply<Type>(r, dp, depth_rows, columns,
+                   Operands::right_rows(q, end, d, begin, end, rows_right), dp, grad_k, dp, true,
+                   {{stream_of<Element>(q.at, q.stride, end, d)}});
+    // grad_q = grad_scores k
+    const Left lines = Operands::left_floats(grad_scores, rows, r);
+    multiply<Type>(rows, dp, depth_r, lines, parts.k, dp, values, dp, false,
+                   {{stream_of<Element>(grad_q.at, grad_q.stride, begin, d)}});
+    write_rows<Element>(values, d, begin, end, grad_q);
+  }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// B v = softmax(s qm k^T) v: the softmax runs over the keys, which pass once.
+
+// exp(scores - largest) for each column; where a column's largest grew, its sums shrink to fit.
+static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
+                            const Compressed& out) {
+  const int64_t mp = padded(m);
+  for (int64_t j = 0; j < mp; j += kLanes) {
+    const Vector before = load(out.largest + j);
+    Vector largest = before;
+    for (int64_t i = 0; i < rows; ++i) largest = larger(largest, load(scores + i * mp + j));
+    store(out.largest + j, largest);
+    const Vector shrink = exp_of_nonpositive(before - largest);
+    Vector sum = load(out.sum + j) * shrink;
+    for (int64_t i = 0; i < rows; ++i) {
+      const Vector p = exp_of_nonpositive(load(scores + i * mp + j) - largest);
+      store(scores + i * mp + j, p);
+      sum = sum + p;
+    }
+    store(out.sum + j, sum);
+    for (int64_t lane = 0; lane < kLanes && j + lane < m; ++lane) {
+      if (shrink[lane] == 1) continue;
+      float* row = out.bv + (j + lane) * dp;
+      for (int64_t c = 0; c < dp; c += kLanes) {
+        store(row + c, load(row + c) * broadcast(shrink[lane]));
+      }
+    }
+  }
+}
+
+template <class Operands>
+static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Compressed& out,
+                     float* scratch) {
+  using Type = typename Operands::Type;
+  using Element = typename Operands::Element;
+  constexpr int64_t kPack = Operands::kPack;
+  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d), tile = tile_rows(m);
+  const PackedParts parts = parts_of(right);
+  Arena arena(scratch);
+  float* wide = arena.take(tile * dp);
+  float* scores = arena.take(tile * mp);
+  float* transposed = arena.take(tile * mp);
+  float* rows_right = arena.take(tile * dp);
+  fill(out.largest, mp, -__builtin_inff());
+  fill(out.sum, mp, 0);
+  fill(out.bv, m * dp, 0);
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
+    const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
+    const Left keys = Operands::left_rows(k, begin, end, d, wide);
+    multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, mp, scores, mp, false,
+                   {{stream_of<Element>(v.at, v.stride, begin, d)}});
+    softmax_columns(scores, rows, m, dp, out);
+    const Left columns = Operands::left_transposed(scores, rows, m, transposed);
+    multiply<Type>(m, dp, (rows + kPack - 1) / kPack, columns,
+                   Operands::right_rows(v, end, d, begin, end, rows_right), dp, out.bv, dp, true,
+                   {{stream_of<Element>(k.at, k.stride, end, d)}});
+  }
+}
+
+static void combine(const Compressed* chunks, int64_t count, int64_t m, int64_t d) {
+  const int64_t dp = padded(d);
+  const Compressed& all = chunks[0];
+  for (int64_t j = 0; j < m; ++j) {
+    float* row = all.bv + j * dp;
+    for (int64_t i = 1; i < count; ++i) {
+      const float largest =
+          chunks[i].largest[j] > all.largest[j] ? chunks[i].largest[j] : all.largest[j];
+      const Vector keep = exp_of_nonpositive(broadcast(all.largest[j] - largest));
+      const Vector take = exp_of_nonpositive(broadcast(chunks[i].largest[j] - largest));
+      all.largest[j] = largest;
+      all.sum[j] = all.sum[j] * keep[0] + chunks[i].sum[j] * take[0];
+      for (int64_t c = 0; c < dp; c += kLanes) {
+        store(row + c, load(row + c) * keep + load(chunks[i].bv + j * dp + c) * take);
+      }
+    }
+    all.sum[j] = 1 / all.sum[j];
+    for (int64_t c = 0; c < dp; c += kLanes) {
+      store(row + c, load(row + c) * broadcast(all.sum[j]));
+    }
+  }
+}
+
+// Rows begin to end of the gradient of the means, each divided by its segment's length.
+static void spread_means_gradient(const float* gradient, int64_t n, int64_t dp, int64_t m,
+                                  int64_t begin, int64_t end, float* rows) {
+  const int64_t size = n / m, longer = n % m, border = longer * (size + 1);
+  for (int64_t i = begin; i < end; ++i, rows += dp) {
+    const bool is_long = i < border;
+    const int64_t segment = is_long ? i / (size + 1) : longer + (i - border) / size;
+    const Vector share = broadcast(1 / static_cast<float>(is_long ? size + 1 : size));
+    for (int64_t j = 0; j < dp; j += kLanes) {
+      store(rows + j, load(gradient + segment * dp + j) * share);
+    }
+  }
+}
+
+template <class Operands>
+static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Packed& right,
+                              const Compressed& bv, const float* delta, const float* grad_means,
+                              const Convolution& convolution, WritableRows grad_k,
+                              WritableRows grad_v, float* grad_q_means, float* scratch) {
+  using Type = typename Operands::Type;
+  using Element = typename Operands::Element;
+  constexpr int64_t kPack = Operands::kPack;
+  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d), tile = tile_rows(m);
+  const int64_t depth_m = (m + kPack - 1) / kPack;
+  const PackedParts parts = parts_of(right);
+  Arena arena(scratch);
+  float* wide = arena.take(tile * dp);
+  float* wide_values = arena.take(tile * dp);
+  float* scores = arena.take(tile * mp);
+  float* grad_scores = arena.take(tile * mp);
+  float* transposed = arena.take(tile * mp);
+  float* rows_right = arena.take(tile * dp);
+  float* values = arena.take(tile * dp);
+  ConvolutionTile<Operands> convolved(
+      convolution, d, tile,
+      arena.take(ConvolutionTile<Operands>::scratch_floats(tile, d, convolution.taps)));
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
+    const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
+    const Left keys = Operands::left_rows(k, begin, end, d, wide);
+    const Left vs = Operands::left_rows(v, begin, end, d, wide_values);
+    multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, mp, scores, mp, false);
+    multiply<Type>(rows, mp, d / kPack, vs, parts.v_transposed, mp, grad_scores, mp, false,
+                   {{convolved.stream(begin)}});
+    for (int64_t j = 0; j < mp; j += kLanes) {
+      const Vector largest = load(bv.largest + j), inverse = load(bv.sum + j),
+                   d_j = load(delta + j);
+      for (int64_t i = 0; i < rows; ++i) {
+        float* p = scores + i * mp + j;
+        float* g = grad_scores + i * mp + j;
+        const Vector probability = exp_of_nonpositive(load(p) - largest) * inverse;
+        store(p, probability);
+        store(g, probability * (load(g) - d_j));
+      }
+    }
+    // grad_qm += grad_scores^T k
+    const Left columns = Operands::left_transposed(grad_scores, rows, m, transposed);
+    multiply<Type>(
+        m, dp, (rows + kPack - 1) / kPack, columns,
+        Operands::right_rows(k, end, d, begin, end, rows_right), dp, grad_q_means, dp, true,
+        {{stream_of<Element>(k.at, k.stride, end, d), stream_of<Element>(v.at, v.stride, end, d)}});
+    // grad_k = grad_scores qm + the means' share
+    spread_means_gradient(grad_means, n, dp, m, begin, end, values);
+    Left lines = Operands::left_floats(grad_scores, rows, m);
+    multiply<Type>(rows, dp, depth_m, lines, parts.k, dp, values, dp, true,
+                   {{stream_of<Element>(grad_k.at, grad_k.stride, begin, d)}});
+    write_rows<Element>(values, d, begin, end, grad_k);
+    // grad_v = B^T grad_bv + the convolution's share
+    lines = Operands::left_floats(scores, rows, m);
+    multiply<Type>(rows, dp, depth_m, lines, parts.v, dp, values, dp, false,
+                   {{stream_of<Element>(grad_v.at, grad_v.stride, begin, d)}});
+    convolved.add(begin, end, values);
+    write_rows<Element>(values, d, begin, end, grad_v);
+  }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The depthwise convolution along the sequence, its gradients, and the way of results back to memory.
+
+// Note [Convolution as products]
+// A block of kBlockRows results reads kBlockRows + taps - 1 rows of x. As a product, the block is a
+// banded matrix, the same for all blocks, times those rows: a few more multiply-adds than the sum
+// over the taps, but each row of x is read once.
+constexpr int64_t kConvolutionRows = 48;  // a tile where no product sets the size
+
+// The rows of x that a tile of the convolution reads, as the right operand of that product. The next
+// tile finds those that it shares with this one in place.
+template <class Operands>
+class ConvolutionTile {
+ public:
+  using Element = typename Operands::Element;
+  static constexpr int64_t kPack = Operands::kPack;
+
+  static int64_t scratch_floats(int64_t tile, int64_t d, int64_t taps) {
+    return (tile + taps + 1) * padded(d) + (kBlockRows + 1) * padded(taps + kBlockRows);
+  }
+
+  // `memory` for scratch_floats(tile, d, taps); every tile but the last has `tile` rows, an even
+  // number.
+  ConvolutionTile(const Convolution& convolution, int64_t d, int64_t tile, float* memory)
+      : convolution_(convolution), d_(d), dp_(padded(d)), window_(memory) {
+    const int64_t taps = convolution.taps, columns = padded(taps + kBlockRows);
+    if (taps == 0) return;
+    float* band = memory + (tile + taps + 1) * dp_;
+    fill(band, kBlockRows * columns, 0);
+    for (int64_t i = 0; i < kBlockRows; ++i) {
+      for (int64_t t = 0; t < taps; ++t) band[i * columns + i + t] = convolution.filter[t];
+    }
+    band_ = Operands::left_floats(band, kBlockRows, columns);
+  }
+
+  // values [end - begin, padded(d)] += the convolution's rows begin to end.
+  void add(int64_t begin, int64_t end, float* values) {
+    const int64_t taps = convolution_.taps;
+    if (taps == 0) return;
+    move_to(begin, end);
+    for (int64_t i = 0; i < end - begin; i += kBlockRows) {
+      const int64_t rows = end - begin - i < kBlockRows ? end - begin - i : kBlockRows;
+      multiply<typename Operands::Type>(rows, dp_, (rows + taps - 1 + kPack - 1) / kPack, band_,
+                                        units(window_ + i / kPack * dp_), dp_, values + i * dp_,
+                                        dp_, true);
+    }
+  }
+
+  // The rows of x that the tile from row `begin` will be the first to read.
+  Stream stream(int64_t begin) const {
+    const int64_t taps = convolution_.taps;
+    if (taps == 0) return {};
+    return stream_of<Element>(convolution_.x.at, convolution_.x.stride, begin - taps / 2 + taps - 1,
+                              d_);
+  }
+
+ private:
+  void move_to(int64_t begin, int64_t end) {
+    const int64_t taps = convolution_.taps, first = begin - taps / 2;
+    const int64_t last = first + end - begin + taps - 1;
+    const int64_t kept = end_ > first ? end_ - first : 0;
+    const float* source = window_ + (first - begin_) / kPack * dp_;
+    if (kept > 0) {
+      for (int64_t i = 0; i < kept / kPack * dp_; i += kLanes) store(window_ + i, load(source + i));
+    }
+    Operands::right_rows(convolution_.x, convolution_.n, d_, first + kept, last,
+                         window_ + kept / kPack * dp_);
+    begin_ = first;
+    end_ = last;
+  }
+
+  const Convolution& convolution_;
+  const int64_t d_, dp_;
+  float* const window_;
+  Left band_ = {};
+  int64_t begin_ = 0, end_ = INT64_MIN;
+};
+
+// Rows `begin` to `end` of out [., d] = values [end - begin, padded(d)].
+template <class Element>
+static void write_rows(const float* values, int64_t d, int64_t begin, int64_t end,
+                       WritableRows out) {
+  const int64_t dp = padded(d);
+  for (int64_t i = begin; i < end; ++i, values += dp) {
+    Element* row = static_cast<Element*>(out.at) + i * out.stride;
+    for (int64_t j = 0; j < d; j += kLanes) store_values(row + j, load(values + j), d - j);
+  }
+}
+
+template <class Operands>
+static void narrow(float* wide, int64_t n, int64_t d, const Convolution& convolution,
+                   WritableRows x, float* scratch) {
+  ConvolutionTile<Operands> tile(convolution, d, kConvolutionRows, scratch);
+  for (int64_t begin = 0; begin < n; begin += kConvolutionRows) {
+    const int64_t end = begin + kConvolutionRows < n ? begin + kConvolutionRows : n;
+    tile.add(begin, end, wide + begin * padded(d));
+    write_rows<typename Operands::Element>(wide + begin * padded(d), d, begin, end, x);
+  }
+}
+
+// Note [Gradient of the filter]
+// filter[t] gets the sum over rows and columns of x[i + t - taps / 2] gradient[i]. A few rows of the
+// gradient meet the rows of x that they share, while the sums of a few taps stay in registers, one
+// lane for each column.
+constexpr int kFilterTaps = 11, kFilterRows = 4;
+
+template <int kTaps, int kRows>
+static void add_tap_sums(const float* window, const float* gradient, int64_t dp, int64_t rows,
+                         float* filter) {
+  Vector sum[kTaps] = {};
+  for (int64_t i = 0; i + kRows <= rows; i += kRows) {
+    for (int64_t j = 0; j < dp; j += kLanes) {
+      Vector g[kRows];
+      for (int r = 0; r < kRows; ++r) g[r] = load(gradient + (i + r) * dp + j);
+#pragma GCC unroll 16
+      for (int x = 0; x < kTaps + kRows - 1; ++x) {
+        const Vector row = load(window + (i + x) * dp + j);
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r) {
+          if (x >= r && x - r < kTaps) sum[x - r] = g[r] * row + sum[x - r];
+        }
+      }
+    }
+  }
+  for (int t = 0; t < kTaps; ++t) filter[t] += sum_of_lanes(sum[t]);
+}
+
+template <int kTaps>
+static void add_tap_sums(const float* window, const float* gradient, int64_t dp, int64_t rows,
+                         float* filter) {
+  const int64_t even = rows / kFilterRows * kFilterRows;
+  add_tap_sums<kTaps, kFilterRows>(window, gradient, dp, even, filter);
+  add_tap_sums<kTaps, 1>(window + even * dp, gradient + even * dp, dp, rows - even, filter);
+}
+
+template <class Element>
+static void filter_gradient(Rows gradient, const Convolution& convolution, int64_t d, Chunk chunk,
+                            float* filter, float* scratch) {
+  constexpr int64_t kRows = kConvolutionRows;
+  const int64_t dp = padded(d), taps = convolution.taps;
+  Arena arena(scratch);
+  float* wide = arena.take(kRows * dp);
+  float* window = arena.take((kRows + taps) * dp);
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kRows) {
+    const int64_t end = begin + kRows < chunk.end ? begin + kRows : chunk.end;
+    const int64_t first = begin - taps / 2;
+    widen_rows<Element>(gradient, end, d, begin, end, wide);
+    widen_rows<Element>(convolution.x, convolution.n, d, first, first + end - begin + taps - 1,
+                        window);
+    int64_t t = 0;
+    for (; t + kFilterTaps <= taps; t += kFilterTaps) {
+      add_tap_sums<kFilterTaps>(window + t * dp, wide, dp, end - begin, filter + t);
+    }
+    for (; t < taps; ++t) add_tap_sums<1>(window + t * dp, wide, dp, end - begin, filter + t);
+  }
+}

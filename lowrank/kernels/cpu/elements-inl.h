@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elements in memory, their values in registers, and operands of products made of them.
+
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+LOWRANK_INLINE Vector load_values(const float* x) { return load(x); }
+
+LOWRANK_INLINE Vector load_values(const Bfloat16* x) {
+  typedef uint16_t Halves __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+  const IntVector bits = __builtin_convertvector(*reinterpret_cast<const Halves*>(x), IntVector);
+  return (Vector)(bits << 16);
+}
+
+// Rounded to nearest, ties to even; NaN stays NaN.
+LOWRANK_INLINE IntVector round_to_bfloat16(Vector x) {
+  const IntVector bits = (IntVector)x;
+  const IntVector rounded = bits + 0x7FFF + ((bits >> 16) & 1);
+  const IntVector result = x == x ? rounded : (bits | 0x400000);
+  return (result >> 16) & 0xFFFF;
+}
+
+LOWRANK_INLINE void store_values(float* x, Vector value) { store(x, value); }
+
+LOWRANK_INLINE void store_values(Bfloat16* x, Vector value) {
+  typedef uint16_t Halves __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
+  *reinterpret_cast<Halves*>(x) = __builtin_convertvector(round_to_bfloat16(value), Halves);
+}
+
+template <class Element>
+LOWRANK_INLINE Vector load_values(const Element* x, int64_t count) {
+  if (count >= kLanes) return load_values(x);
+  Element lanes[kLanes] = {};
+  for (int64_t i = 0; i < count; ++i) lanes[i] = x[i];
+  return load_values(lanes);
+}
+
+template <class Element>
+LOWRANK_INLINE void store_values(Element* x, Vector value, int64_t count) {
+  if (count >= kLanes) return store_values(x, value);
+  Element lanes[kLanes];
+  store_values(lanes, value);
+  for (int64_t i = 0; i < count; ++i) x[i] = lanes[i];
+}
+
+// Memory for one call, handed out in parts that begin on a cache line.
+class Arena {
+ public:
+  explicit Arena(float* at) : at_(at) {}
+  float* take(int64_t floats) {
+    float* part = at_;
+    at_ += padded(floats);
+    return part;
+  }
+
+ private:
+  float* at_;
+};
+
+static void fill(float* x, int64_t count, float value) {
+  for (int64_t i = 0; i < count; ++i) x[i] = value;
+}
+
+// How far a pass over rows looks ahead.
+constexpr int64_t kRowsAhead = 24;
+
+template <class Element>
+LOWRANK_INLINE void ask_for_row(const Element* row, int64_t d) {
+  const auto* bytes = reinterpret_cast<const char*>(row);
+  for (int64_t j = 0; j < d * static_cast<int64_t>(sizeof(Element)); j += 64) {
+    __builtin_prefetch(bytes + j);
+  }
+}
+
+// Rows `begin` to `end` of x [n, d] as floats [end - begin, padded(d)]; zeros where x has no row.
+template <class Element>
+static void widen_rows(Rows x, int64_t n, int64_t d, int64_t begin, int64_t end, float* wide) {
+  const int64_t columns = padded(d);
+  for (int64_t i = begin; i < end; ++i, wide += columns) {
+    if (i < 0 || i >= n) {
+      fill(wide, columns, 0);
+      continue;
+    }
+    const Element* row = static_cast<const Element*>(x.at) + i * x.stride;
+    ask_for_row(row + kRowsAhead * x.stride, d);
+    for (int64_t j = 0; j < columns; j += kLanes) {
+      store(wide + j, j < d ? load_values(row + j, d - j) : Vector{});
+    }
+  }
+}
+
+// Rows of x from `begin`, for `Ahead`.
+template <class Element>
+LOWRANK_INLINE Stream stream_of(const void* x, int64_t stride, int64_t begin, int64_t d) {
+  const auto size = static_cast<int64_t>(sizeof(Element));
+  return {static_cast<const char*>(x) + begin * stride * size, stride * size, d * size};
+}
+
+LOWRANK_INLINE const Unit* units(const float* x) { return reinterpret_cast<const Unit*>(x); }
+
+// Note [Operands]
+// How an element type becomes the operands of products. `kPack` values of the summed dimension make
+// a unit. "left" operands are read one unit at a time and may lie in strides; "right" operands are
+// [depth, columns], the columns padded.
+
+// Elements of any type, products of floats.
+template <class ElementType>
+struct FloatOperands {
+  using Element = ElementType;
+  using Type = FloatUnit;
+  static constexpr int64_t kPack = 1;
+
+  // Rows `begin` to `end` of x [., d].
+  static Left left_rows(Rows x, int64_t begin, int64_t end, int64_t d, float* scratch) {
+    if constexpr (sizeof(Element) == sizeof(float)) {
+      return {units(static_cast<const float*>(x.at)) + begin * x.stride, x.stride, 1};
+    } else {
+      widen_rows<Element>(x, end, d, begin, end, scratch);
+      return {units(scratch), padded(d), 1};
+    }
+  }
+  // The same as a right operand, summed over its rows; zeros where x [n, d] has no row.
+  static const Unit* right_rows(Rows x, int64_t n, int64_t d, int64_t begin, int64_t end,
+                                float* scratch) {
+    widen_rows<Element>(x, n, d, begin, end, scratch);
+    return units(scratch);
+  }
+  // x [rows, columns] with padded columns, summed over its rows.
+  static const Unit* right_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
+    for (int64_t i = 0; i < rows * padded(columns); i += kLanes) store(scratch + i, load(x + i));
+    return units(scratch);
+  }
+  // x [rows, columns] times `scale`, transposed to [columns, padded(rows)], summed over columns.
+  static const Unit* right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
+                                      float* scratch) {
+    const int64_t padded_rows = padded(rows), stride = padded(columns);
+    for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t i = 0; i < rows; ++i) scratch[j * padded_rows + i] = x[i * stride + j] * scale;
+      fill(scratch + j * padded_rows + rows, padded_rows - rows, 0);
+    }
+    return units(scratch);
+  }
+  // x [rows, padded(columns)], its rows on the left, summed over columns. May work in place.
+  static Left left_floats(float* x, int64_t, int64_t columns) {
+    return {units(x), padded(columns), 1};
+  }
+  // Its columns on the left, summed over rows.
+  static Left left_transposed(const float* x, int64_t, int64_t columns, float*) {
+    return {units(x), 1, padded(columns)};
+  }
+};
+
+#if defined(__AVX512BF16__)
+// Bfloat16, products of pairs.
+struct PairOperands {
+  using Element = Bfloat16;
+  using Type = PairUnit;
+  static constexpr int64_t kPack = 2;
+
+  // Units of the low halves' rows and the high halves'.
+  LOWRANK_INLINE __m512i interleave(__m256i low, __m256i high) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(low),
+                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+  }
+  LOWRANK_INLINE __m256i narrow(Vector x) { return (__m256i)_mm512_cvtneps_pbh(x); }
+
+  static Left left_rows(Rows x, int64_t begin, int64_t, int64_t, float*) {
+    const auto* row = static_cast<const Bfloat16*>(x.at) + begin * x.stride;
+    return {reinterpret_cast<const Unit*>(row), x.stride / 2, 1};
+  }
+  static const Unit* right_rows(Rows x, int64_t n, int64_t d, int64_t begin, int64_t end,
+                                float* scratch) {
+    const auto row = [&](int64_t i) {
+      const bool exists = i >= 0 && i < n && i < end;
+      return exists ? static_cast<const Bfloat16*>(x.at) + i * x.stride : nullptr;
+    };
+    float* unit = scratch;
+    for (int64_t i = begin; i < end; i += 2) {
+      const Bfloat16 *low = row(i), *high = row(i + 1);
+      for (int64_t j = 0; j < padded(d); j += kLanes, unit += kLanes) {
+        _mm512_storeu_si512(unit, interleave(halves(low, j, d), halves(high, j, d)));
+      }
+    }
+    return units(scratch);
+  }
+  static const Unit* right_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
+    const int64_t stride = padded(columns);
+    float* unit = scratch;
+    for (int64_t i = 0; i < rows; i += 2, x += 2 * stride) {
+      for (int64_t j = 0; j < stride; j += kLanes, unit += kLanes) {
+        const Vector high = i + 1 < rows ? load(x + stride + j) : Vector{};
+        _mm512_storeu_si512(unit, interleave(narrow(load(x + j)), narrow(high)));
+      }
+    }
+    return units(scratch);
+  }
+  static const Unit* right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
+                                      float* scratch) {
+    const int64_t padded_rows = padded(rows), stride = padded(columns);
+    for (int64_t j = 0; j < columns; j += 2) {
+      auto* unit = reinterpret_cast<IntAlias*>(scratch + j / 2 * padded_rows);
+      for (int64_t i = 0; i < rows; i += kLanes) {
+        Vector low = {}, high = {};
+        for (int64_t lane = 0; lane < kLanes && i + lane < rows; ++lane) {
+          low[lane] = x[(i + lane) * stride + j] * scale;
+          high[lane] = j + 1 < columns ? x[(i + lane) * stride + j + 1] * scale : 0;
+        }
+        _mm512_storeu_si512(unit + i, interleave(narrow(low), narrow(high)));
+      }
+    }
+    return units(scratch);
+  }
+  static Left left_floats(float* x, int64_t rows, int64_t columns) {
+    const int64_t count = rows * padded(columns);
+    auto* half = reinterpret_cast<__m256i_u*>(x);
+    for (int64_t i = 0; i < count; i += kLanes) *half++ = narrow(load(x + i));
+    return {units(x), padded(columns) / 2, 1};
+  }
+  static Left left_transposed(const float* x, int64_t rows, int64_t columns, float* scratch) {
+    right_floats(x, rows, columns, scratch);
+    return {units(scratch), 1, padded(columns)};
+  }
+
+ private:
+  LOWRANK_INLINE __m256i halves(const Bfloat16* row, int64_t j, int64_t d) {
+    if (row == nullptr || j >= d) return _mm256_setzero_si256();
+    if (d - j >= kLanes) return _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(row + j));
+    return _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i_u*>(row + j)));
+  }
+};
+#endif

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// E x along the sequence, Linformer's compression, and its two gradients.
+
+constexpr int64_t kProjectRows = 64;  // rows of x, columns of e, that pass together
+
+// Columns begin to end of e [r, .] as floats [r, kProjectRows].
+template <class Element>
+static const float* widen_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* wide) {
+  for (int64_t i = 0; i < r; ++i) {
+    const Element* row = static_cast<const Element*>(e.at) + i * e.stride + begin;
+    float* out = wide + i * kProjectRows;
+    for (int64_t j = 0; j < kProjectRows; j += kLanes) {
+      store(out + j, j < end - begin ? load_values(row + j, end - begin - j) : Vector{});
+    }
+  }
+  return wide;
+}
+
+template <class Operands>
+static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y, float* scratch) {
+  using Type = typename Operands::Type;
+  using Element = typename Operands::Element;
+  const int64_t dp = padded(d);
+  Arena arena(scratch);
+  float* wide = arena.take(r * kProjectRows);
+  float* rows_right = arena.take(kProjectRows * dp);
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
+    const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+    const Unit* right = Operands::right_rows(x, end, d, begin, end, rows_right);
+    widen_columns<Element>(e, r, begin, end, wide);
+    const Left left = Operands::left_floats(wide, r, kProjectRows);
+    multiply<Type>(r, dp, (end - begin + Operands::kPack - 1) / Operands::kPack, left, right, dp, y,
+                   dp, true);
+  }
+}
+
+template <class Operands>
+static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, Chunk chunk,
+                             WritableRows grad_x, float* scratch) {
+  using Type = typename Operands::Type;
+  using Element = typename Operands::Element;
+  const int64_t dp = padded(d);
+  Arena arena(scratch);
+  float* wide = arena.take(r * kProjectRows);
+  float* transposed = arena.take((r + 1) * kProjectRows);
+  float* grad_right = arena.take((r + 1) * dp);
+  float* values = arena.take(kProjectRows * dp);
+  const Unit* right = Operands::right_floats(grad_y, r, d, grad_right);
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
+    const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+    widen_columns<Element>(e, r, begin, end, wide);
+    const Left left = Operands::left_transposed(wide, r, kProjectRows, transposed);
+    multiply<Type>(end - begin, dp, (r + Operands::kPack - 1) / Operands::kPack, left, right, dp,
+                   values, dp, false);
+    write_rows<Element>(values, d, begin, end, grad_x);
+  }
+}
+
+template <class Operands>
+static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t d, Chunk chunk,
+                                float* grad_e, int64_t stride, float* scratch) {
+  using Type = typename Operands::Type;
+  using Element = typename Operands::Element;
+  const int64_t dp = padded(d);
+  Arena arena(scratch);
+  float* left_rows = arena.take(r * dp);
+  float* wide = arena.take(kProjectRows * dp);
+  float* transposed = arena.take(kProjectRows * dp);
+  for (int64_t i = 0; i < r * dp; i += kLanes) store(left_rows + i, load(grad_y + i));
+  const Left left = Operands::left_floats(left_rows, r, d);
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
+    const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+    widen_rows<Element>(x, end, d, begin, end, wide);
+    const Unit* right = Operands::right_transposed(wide, end - begin, d, 1, transposed);
+    multiply<Type>(r, padded(end - begin), d / Operands::kPack, left, right, padded(end - begin),
+                   grad_e + begin - chunk.begin, stride, true);
+  }
+}

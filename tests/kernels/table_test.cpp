@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/kernels/cpu/table.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+// Each kernel of each level that this machine has, against sums in double. The ops' tests do the
+// rest: what is tested here is that levels agree and that strides, chunks and padding are kept.
+namespace lowrank::kernels {
+namespace {
+
+using Doubles = std::vector<double>;
+
+struct Setting {
+  CpuLevel level;
+  Element element;
+};
+
+std::vector<Setting> settings() {
+  std::vector<Setting> all;
+  for (const CpuLevel level : kCpuLevels) {
+    if (level > detected_cpu_level()) continue;
+    for (const Element element : {Element::kFloat, Element::kBfloat16}) {
+      all.push_back({level, element});
+    }
+  }
+  return all;
+}
+
+// n rows of d elements, `stride` apart, with NaN between them.
+class Memory {
+ public:
+  Memory(Element element, int64_t n, int64_t d, int64_t stride, unsigned seed)
+      : element_(element), d_(d), stride_(stride) {
+    std::mt19937 generator(seed);
+    std::normal_distribution<float> normal;
+    bytes_.resize(static_cast<size_t>(n * stride) * size());
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = 0; j < stride; ++j) set(i, j, j < d ? normal(generator) : std::nanf(""));
+    }
+  }
+
+  Rows rows() const { return {bytes_.data(), stride_}; }
+  WritableRows writable() { return {bytes_.data(), stride_}; }
+
+  double at(int64_t i, int64_t j) const {
+    uint32_t bits = 0;
+    const char* from = &bytes_[static_cast<size_t>(i * stride_ + j) * size()];
+    std::memcpy(reinterpret_cast<char*>(&bits) + (sizeof(float) - size()), from, size());
+    float value = 0;
+    std::memcpy(&value, &bits, sizeof(float));
+    return value;
+  }
+
+  bool gaps_untouched(int64_t n) const {
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = d_; j < stride_; ++j) {
+        if (!std::isnan(at(i, j))) return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  size_t size() const { return element_ == Element::kFloat ? 4 : 2; }
+  void set(int64_t i, int64_t j, float value) {
+    char bits[sizeof(float)];
+    std::memcpy(bits, &value, sizeof(float));
+    std::memcpy(&bytes_[static_cast<size_t>(i * stride_ + j) * size()],
+                bits + (sizeof(float) - size()), size());
+  }
+
+  Element element_;
+  int64_t d_, stride_;
+  std::vector<char> bytes_;
+};
+
+std::vector<float> padded_normal(int64_t rows, int64_t d, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<size_t>(rows * padded(d)), 0.0F);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < d; ++j) x[static_cast<size_t>(i * padded(d) + j)] = normal(generator);
+  }
+  return x;
+}
+
+double cell(const std::vector<float>& x, int64_t i, int64_t j, int64_t d) {
+  return x[static_cast<size_t>(i * padded(d) + j)];
+}
+
+// Products of bfloat16 operands are rounded to eight bits, those of floats to twenty-four.
+double tolerance(const Setting& setting) {
+  return setting.element == Element::kFloat ? 2e-5 : 4e-2;
+}
+
+class Kernels : public ::testing::TestWithParam<Setting> {
+ protected:
+  const Setting setting_ = GetParam();
+  const Table& table_ = table(setting_.level, setting_.element);
+  static constexpr int64_t n = 131, d = 24, stride = 50, r = 19, taps = 7;
+  static constexpr float scale = 0.2F;
+
+  std::vector<float> scratch() const {
+    return std::vector<float>(static_cast<size_t>(table_.scratch_floats(r, d, taps)), NAN);
+  }
+  std::vector<float> packed(const std::vector<float>& k, const float* v) const {
+    std::vector<float> memory(static_cast<size_t>(table_.packed_floats(r, d, false)), NAN);
+    table_.pack(k.data(), v, r, d, scale, false, memory.data());
+    return memory;
+  }
+};
+
+TEST_P(Kernels, AttendIsSoftmaxTimesValuesPlusConvolution) {
+  const Memory q(setting_.element, n, d, stride, 1), x(setting_.element, n, d, stride, 2);
+  Memory out(setting_.element, n, d, stride, 3);
+  const std::vector<float> k = padded_normal(r, d, 4), v = padded_normal(r, d, 5);
+  const std::vector<float> filter = {0.5F, -0.25F, 1, 0.75F, -1, 0.25F, 0.125F};
+  const std::vector<float> right = packed(k, v.data());
+  std::vector<float> memory = scratch();
+  const Convolution convolution{x.rows(), n, filter.data(), taps};
+  for (const Chunk chunk : {Chunk{0, 100}, Chunk{100, n}}) {
+    table_.attend(q.rows(), chunk, {r, d, right.data()}, convolution, out.writable(),
+                  memory.data());
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    Doubles p;
+    double sum = 0;
+    for (int64_t j = 0; j < r; ++j) {
+      double score = 0;
+      for (int64_t c = 0; c < d; ++c) score += q.at(i, c) * scale * cell(k, j, c, d);
+      p.push_back(std::exp(score));
+      sum += p.back();
+    }
+    for (int64_t c = 0; c < d; ++c) {
+      double expected = 0;
+      for (int64_t j = 0; j < r; ++j)
+        expected += p[static_cast<size_t>(j)] / sum * cell(v, j, c, d);
+      for (int64_t t = 0; t < taps; ++t) {
+        const int64_t row = i + t - taps / 2;
+        if (row >= 0 && row < n) expected += filter[static_cast<size_t>(t)] * x.at(row, c);
+      }
+      ASSERT_NEAR(out.at(i, c), expected, tolerance(setting_)) << i << " " << c;
+    }
+  }
+  EXPECT_TRUE(out.gaps_untouched(n));
+}
+
+TEST_P(Kernels, CompressedChunksCombineToSoftmaxOverAllKeys) {
+  const Memory k(setting_.element, n, d, stride, 1), v(setting_.element, n, d, stride, 2);
+  const std::vector<float> qm = padded_normal(r, d, 3);
+  const std::vector<float> right = packed(qm, nullptr);
+  std::vector<float> memory = scratch();
+  const int64_t rp = padded(r), size = 2 * rp + r * padded(d);
+  std::vector<float> states(static_cast<size_t>(2 * size), NAN);
+  std::vector<Compressed> parts;
+  for (int64_t i = 0; i < 2; ++i) {
+    float* at = states.data() + i * size;
+    parts.push_back({at, at + rp, at + 2 * rp});
+    table_.compress(k.rows(), v.rows(), i == 0 ? Chunk{0, 77} : Chunk{77, n}, {r, d, right.data()},
+                    parts.back(), memory.data());
+  }
+  table_.combine(parts.data(), 2, r, d);
+  for (int64_t j = 0; j < r; ++j) {
+    Doubles p;
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      double score = 0;
+      for (int64_t c = 0; c < d; ++c) score += scale * cell(qm, j, c, d) * k.at(i, c);
+      p.push_back(std::exp(score));
+      sum += p.back();
+    }
+    EXPECT_NEAR(std::log(sum), parts[0].largest[j] - std::log(parts[0].sum[j]),
+                tolerance(setting_));
+    for (int64_t c = 0; c < d; ++c) {
+      double expected = 0;
+      for (int64_t i = 0; i < n; ++i) expected += p[static_cast<size_t>(i)] / sum * v.at(i, c);
+      ASSERT_NEAR(parts[0].bv[j * padded(d) + c], expected, tolerance(setting_)) << j << " " << c;
+    }
+  }
+}
+
+TEST_P(Kernels, ProjectSumsOverTheRowsOfItsChunks) {
+  const Memory e(setting_.element, r, n, n + 3, 1), x(setting_.element, n, d, stride, 2);
+  std::vector<float> y(static_cast<size_t>(r * padded(d)), 0.0F), memory = scratch();
+  for (const Chunk chunk : {Chunk{0, 65}, Chunk{65, n}}) {
+    table_.project(e.rows(), r, x.rows(), d, chunk, y.data(), memory.data());
+  }
+  for (int64_t i = 0; i < r; ++i) {
+    for (int64_t c = 0; c < d; ++c) {
+      double expected = 0;
+      for (int64_t j = 0; j < n; ++j) expected += e.at(i, j) * x.at(j, c);
+      ASSERT_NEAR(cell(y, i, c, d), expected, 20 * tolerance(setting_)) << i << " " << c;
+    }
+  }
+}
+
+TEST_P(Kernels, MeansAreThoseOfConsecutiveSegments) {
+  const Memory x(setting_.element, n, d, stride, 1);
+  std::vector<float> means(static_cast<size_t>(r * padded(d)), NAN);
+  table_.means(x.rows(), n, d, r, means.data());
+  int64_t row = 0;
+  for (int64_t segment = 0; segment < r; ++segment) {
+    const int64_t length = n / r + (segment < n % r ? 1 : 0);
+    for (int64_t c = 0; c < padded(d); ++c) {
+      double expected = 0;
+      for (int64_t i = 0; c < d && i < length; ++i)
+        expected += x.at(row + i, c) / static_cast<double>(length);
+      ASSERT_NEAR(cell(means, segment, c, d), expected, 1e-6) << segment << " " << c;
+    }
+    row += length;
+  }
+  EXPECT_EQ(row, n);
+}
+
+std::string setting_name(const ::testing::TestParamInfo<Setting>& setting) {
+  return std::string(name(setting.param.level)) +
+         (setting.param.element == Element::kFloat ? "_float" : "_bfloat16");
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Kernels, ::testing::ValuesIn(settings()), setting_name);
+
+TEST(Levels, TheOthersAreSkippedOnThisMachine) {
+  std::string missing;
+  for (const CpuLevel level : kCpuLevels) {
+    if (level > detected_cpu_level()) missing += std::string(" ") + name(level);
+  }
+  if (!missing.empty()) GTEST_SKIP() << "this machine has no" << missing;
+}
+
+}  // namespace
+}  // namespace lowrank::kernels
