@@ -30,12 +30,19 @@ if(Torch_VERSION VERSION_LESS 2.9)
   message(FATAL_ERROR "LibTorch ${Torch_VERSION} is too old; 2.9 or newer is needed. Run tools/setup.sh.")
 endif()
 
+# LibTorch's at::parallel_for is a template that runs on one thread unless it is compiled with OpenMP, as the wheel
+# itself was.
+find_package(OpenMP QUIET COMPONENTS CXX)
+if(NOT OpenMP_CXX_FOUND)
+  message(FATAL_ERROR "The compiler has no OpenMP, without which every operator would run on one thread. Use g++, or install libomp-dev for clang.")
+endif()
+
 # Without libtorch_python and without Caffe2's warning flags: what a C++ program links.
 if(NOT TARGET lowrank::torch)
   add_library(lowrank_torch INTERFACE IMPORTED GLOBAL)
   add_library(lowrank::torch ALIAS lowrank_torch)
   target_include_directories(lowrank_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
-  target_link_libraries(lowrank_torch INTERFACE torch)
+  target_link_libraries(lowrank_torch INTERFACE torch OpenMP::OpenMP_CXX)
 endif()
 list(GET TORCH_INCLUDE_DIRS 0 torch_include)
 cmake_path(GET torch_include PARENT_PATH LOWRANK_TORCH_FOLDER)

@@ -4,8 +4,14 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <barrier>
+#include <mutex>
+#include <set>
+#include <thread>
+
 #include "lowrank/ops/linformer.h"
 #include "lowrank/ops/nystrom.h"
+#include "lowrank/ops/tasks.h"
 #include "tests/support/attention_cases.h"
 #include "tests/support/oracle.h"
 
@@ -77,6 +83,22 @@ TEST(Threads, DoNotChangeTheBitsOfNystrom) {
 TEST(Threads, DoNotChangeTheBitsOfLinformer) {
   expect_same_bits_on_any_threads(linformer, linformer_inputs(), at::kFloat);
   expect_same_bits_on_any_threads(linformer, linformer_inputs(), at::kBFloat16);
+}
+
+// LibTorch's parallel_for is silently serial where OpenMP was not compiled in.
+TEST(Threads, AreUsed) {
+  const int threads = at::get_num_threads();
+  at::set_num_threads(3);
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  std::barrier everyone(3);  // nobody gets a second task before all have one
+  for_each_part({{0, 1}}, 3, [&](size_t, int64_t) {
+    everyone.arrive_and_wait();
+    const std::lock_guard<std::mutex> lock(mutex);
+    seen.insert(std::this_thread::get_id());
+  });
+  at::set_num_threads(threads);
+  EXPECT_EQ(seen.size(), 3);
 }
 
 TEST(CrossAttention, OfShortQueriesReadsAllKeysExactly) {
