@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this machine's cores can do at best, for the floors of bench/peers.py: multiply-adds of floats, dot
+// products of pairs of bfloat16, exponentials. Compiled for the machine that it is built on.
+//
+//   machine_peaks [THREADS]      one JSON object, in units of 1e9 a second, all threads together
+#include <immintrin.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <thread>
+#include <vector>
+
+namespace {
+
+#include "lowrank/kernels/cpu/vector-inl.h"
+
+constexpr int kChains = 12;  // enough to hide the latency of any of the instructions
+constexpr int64_t kSteps = 1 << 21;
+
+using Clock = std::chrono::steady_clock;
+
+// Keeps a register that nobody reads, and its chain of instructions, from being optimized away.
+LOWRANK_INLINE void keep(Vector* value) {
+#if defined(__AVX512F__)
+  __asm__ volatile("" : "+v"(*value));
+#else
+  __asm__ volatile("" : "+x"(*value));
+#endif
+}
+
+// Runs twelve chains of `step`, each in a register.
+template <class Step>
+LOWRANK_INLINE void run_chains(int64_t steps, Vector start, const Step& step) {
+  Vector a = start, b = start, c = start, d = start, e = start, f = start, g = start, h = start,
+         i = start, j = start, k = start, l = start;
+  for (int64_t n = 0; n < steps; ++n) {
+    a = step(a), b = step(b), c = step(c), d = step(d), e = step(e), f = step(f);
+    g = step(g), h = step(h), i = step(i), j = step(j), k = step(k), l = step(l);
+    keep(&a), keep(&b), keep(&c), keep(&d), keep(&e), keep(&f);
+    keep(&g), keep(&h), keep(&i), keep(&j), keep(&k), keep(&l);
+  }
+}
+
+void multiply_adds() {
+  const Vector a = broadcast(0.999F), b = broadcast(0.001F);
+  run_chains(kSteps, broadcast(1), [&](Vector x) { return x * a + b; });
+}
+
+void exponentials() {
+  run_chains(kSteps / 8, broadcast(-0.5F), [](Vector x) { return -exp_of_nonpositive(x); });
+}
+
+#if defined(__AVX512BF16__)
+void pair_products() {
+  const __m512i one = _mm512_set1_epi32(0x3F803F80);
+  run_chains(kSteps, Vector{},
+             [&](Vector x) { return (Vector)_mm512_dpbf16_ps(x, (__m512bh)one, (__m512bh)one); });
+}
+#endif
+
+// The best of several runs on all threads at once, in 1e9 a second.
+double rate(int threads, double count, const std::function<void()>& work) {
+  double best = 0;
+  for (int round = 0; round < 7; ++round) {
+    const auto start = Clock::now();
+    std::vector<std::thread> others;
+    for (int i = 1; i < threads; ++i) others.emplace_back(work);
+    work();
+    for (std::thread& other : others) other.join();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::max(best, count * threads / seconds / 1e9);
+  }
+  return best;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int hardware = static_cast<int>(std::thread::hardware_concurrency());
+  const int threads = argc > 1 ? std::max(1, std::atoi(argv[1])) : std::max(1, hardware);
+  constexpr double kLaneSteps = double{kChains} * kSteps * kLanes;
+  const double multiply_add = rate(threads, 2 * kLaneSteps, multiply_adds);
+  const double exponential = rate(threads, kLaneSteps / 8, exponentials);
+#if defined(__AVX512BF16__)
+  const double pairs = rate(threads, 4 * kLaneSteps, pair_products);
+#else
+  const double pairs = multiply_add;
+#endif
+  std::printf("{\"threads\": %d, \"float_flop\": %.1f, \"bfloat16_flop\": %.1f, \"exp\": %.2f}\n",
+              threads, multiply_add, std::max(pairs, multiply_add), exponential);
+}
