@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // softmax(q k^T) v for few rows of k and v: Linformer's, the landmarks', or a short sequence's.
 
-// Rows of q that pass through together: their scores stay in the first cache.
+// Rows of q that pass through together, a multiple of kBlockRows and even. Few landmarks: their
+// scores stay in the first cache. More: enough rows that the sums over rows, [r, d], are not read
+// and written too often. Very many: few, for the memory.
 LOWRANK_INLINE int64_t tile_rows(int64_t r) {
-  const int64_t rows = 3072 / padded(r) / kBlockRows * kBlockRows;
-  return rows < 2 * kBlockRows ? 2 * kBlockRows : rows;
+  if (r <= 128) return 48;
+  return r <= 4096 ? 96 : 12;
 }
 
 // The parts of what `pack` writes.

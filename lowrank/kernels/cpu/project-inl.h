@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // E x along the sequence, Linformer's compression, and its two gradients.
 
-constexpr int64_t kProjectRows = 64;  // rows of x, columns of e, that pass together
+constexpr int64_t kProjectRows = 128;  // rows of x, columns of e, that pass together
 
 // Columns begin to end of e [r, .] as floats [r, kProjectRows].
 template <class Element>
