@@ -10,6 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "bench/counting_allocator.h"
+#include "lowrank/base/build_info.h"
+#include "lowrank/base/cpu_level.h"
 #include "lowrank/ops/exact.h"
 #include "tests/support/attention_cases.h"
 
@@ -44,19 +47,35 @@ inline double exact_flops(const AttentionCase& c) {
   return sum_flops(c, [&](double n) { return 4 * n * n * static_cast<double>(c.d); });
 }
 
+// Bytes that move at the least: a forward reads q, k and v and writes the output, a backward reads the
+// output's gradient and writes three.
+inline double least_bytes(const AttentionCase& c, bool backward) {
+  const auto element = static_cast<int64_t>(c10::elementSize(c.dtype));
+  return static_cast<double>((backward ? 8 : 4) * c.total() * c.h * c.d * element);
+}
+
+// `amount` an iteration, as a rate.
+inline benchmark::Counter rate(double amount) {
+  return {amount, benchmark::Counter::kIsIterationInvariantRate, benchmark::Counter::kIs1000};
+}
+
 inline void add(const std::string& name, const AttentionCase& c, const Attend& attend,
                 Flops flops) {
   const auto run = [=](benchmark::State& state, bool backward) {
     std::vector<Tensor> qkv = {c.random(1), c.random(2), c.random(3)};
     for (Tensor& x : qkv) x.requires_grad_(backward);
     const Tensor gradient = c.random(4);
-    for (auto _ : state) {
+    const auto step = [&] {
       const Tensor out = attend(c, qkv);
       if (backward) benchmark::DoNotOptimize(torch::autograd::grad({out}, qkv, {gradient}));
-    }
-    state.counters["flop/s"] = {flops(c) * (backward ? 3.5 : 1),
-                                benchmark::Counter::kIsIterationInvariantRate,
-                                benchmark::Counter::kIs1000};
+    };
+    step();  // the first call of a shape starts threads and fills the libraries' caches
+    const PeakBytes peak;
+    for (auto _ : state) step();
+    state.counters["flop/s"] = rate(flops(c) * (backward ? 3.5 : 1));
+    state.counters["bytes/s"] = rate(least_bytes(c, backward));
+    state.counters["peak bytes"] = {static_cast<double>(peak.value()),
+                                    benchmark::Counter::kDefaults, benchmark::Counter::kIs1024};
   };
   const std::string title = name + "/" + testing::case_name({c, 0});
   benchmark::RegisterBenchmark((title + "/forward").c_str(), run, false)->UseRealTime();
@@ -82,13 +101,22 @@ inline Tensor exact(const AttentionCase& c, const std::vector<Tensor>& qkv) {
   return exact_attention(qkv[0], qkv[1], qkv[2], c.offsets());
 }
 
+// What a number hangs on, besides the machine that the first lines of the output describe.
+inline void add_context() {
+  benchmark::AddCustomContext("commit", build_info::kCommit);
+  benchmark::AddCustomContext("build type", build_info::kBuildType);
+  benchmark::AddCustomContext("CPU level", lowrank::name(cpu_level()));
+  benchmark::AddCustomContext("threads", std::to_string(at::get_num_threads()));
+  benchmark::AddCustomContext("torch", TORCH_VERSION);
+}
+
 // Runs the table of one op, after the two rows that it is compared with.
 inline int run_table(int argc, char** argv, const std::string& name, const Attend& attend,
                      Flops flops) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  benchmark::AddCustomContext("threads", std::to_string(at::get_num_threads()));
-  benchmark::AddCustomContext("torch", TORCH_VERSION);
+  add_context();
+  CountingAllocator::install();
   for (const AttentionCase& c : bench_cases()) {
     add("torch", c, torch_attention, exact_flops);
     add("exact", c, exact, exact_flops);

@@ -13,8 +13,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "lowrank/base/build_info.h"
 #include "lowrank/base/cpu_level.h"
-#include "lowrank/cli/build_info.h"
 #include "lowrank/cli/escape.h"
 #include "lowrank/cli/model_summary.h"
 #include "lowrank/cli/quantity.h"

@@ -70,6 +70,7 @@ class Predictor {
   // Predicts what is left. Returns the command's status.
   int finish() {
     flush();
+    say_what_was_truncated();
     return failed_ ? kFailed : kDone;
   }
 
@@ -127,13 +128,21 @@ class Predictor {
     const data::Dataset whole{.examples = {example}, .classes = {}};
     const bool cut = options_.on_overflow == "chunk";
     const data::Dataset pieces = cut ? data::chunk(whole, *tokenizer_, options_) : whole;
-    if (options_.on_overflow != "truncate") {
-      for (const data::Example& piece : pieces.examples) data::encode(piece, *tokenizer_, options_);
+    for (const data::Example& piece : pieces.examples) {
+      truncated_ += data::encode(piece, *tokenizer_, options_).truncated ? 1 : 0;
     }
     for (const data::Example& piece : pieces.examples) {
       pieces_.examples.push_back(piece);
       input_of_piece_.push_back(waiting_.size());
     }
+  }
+
+  void say_what_was_truncated() const {
+    if (truncated_ == 0) return;
+    console_.err << fmt::format(
+        "lowrank predict: only the first {} tokens of {} were read. Use --on-overflow chunk to "
+        "label the whole of each.\n",
+        grouped(options_.max_length), counted(truncated_, "text"));
   }
 
   // Probabilities of each waiting input; those of a cut one are its pieces' mean by length.
@@ -209,6 +218,7 @@ class Predictor {
   std::vector<std::string> waiting_;  // sources of the inputs
   data::Dataset pieces_;              // their texts, cut where they had to be
   std::vector<size_t> input_of_piece_;
+  int64_t truncated_ = 0;  // inputs
   bool failed_ = false;
 };
 

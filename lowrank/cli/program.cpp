@@ -9,8 +9,8 @@
 #include <functional>
 #include <memory>
 
+#include "lowrank/base/build_info.h"
 #include "lowrank/cli/baseline_command.h"
-#include "lowrank/cli/build_info.h"
 #include "lowrank/cli/data_command.h"
 #include "lowrank/cli/eval_command.h"
 #include "lowrank/cli/info_command.h"

@@ -45,6 +45,7 @@ struct BatchOptions {
 struct EncodedExample {
   std::vector<int64_t> tokens;
   std::vector<int64_t> segments;  // empty where there is no pair
+  bool truncated = false;         // the texts have more tokens than these
 };
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state = 0);

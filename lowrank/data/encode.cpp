@@ -79,7 +79,7 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
     }
   }
 
-  EncodedExample encoded;
+  EncodedExample encoded{.tokens = {}, .segments = {}, .truncated = of_texts > room};
   std::vector<int64_t>& tokens = encoded.tokens;
   if (options.special_tokens) tokens.push_back(tokenizer.cls());
   tokens.insert(tokens.end(), first.begin(), first.end());

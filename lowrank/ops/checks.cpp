@@ -139,7 +139,8 @@ void check_projection(const char* op, const char* name, const Tensor& e, const T
   const char* layout = heads ? "[projected, max_length] or [heads, projected, max_length]"
                              : "[projected, max_length]";
   TORCH_CHECK_VALUE((shared || per_head) && e.size(-2) > 0, op, ": ", name, " must be ", layout,
-                    "; got sizes ", e.sizes(), " with ", heads.value_or(1), " heads. Reshape it.");
+                    "; got sizes ", e.sizes(),
+                    heads ? c10::str(" with ", *heads, " heads") : std::string(), ". Reshape it.");
   TORCH_CHECK_TYPE(e.scalar_type() == x.scalar_type() && e.device() == x.device(), op, ": ", name,
                    " must have the input's dtype and device, ", x.scalar_type(), " on ", x.device(),
                    "; got ", e.scalar_type(), " on ", e.device(), ". Convert it with .to().");

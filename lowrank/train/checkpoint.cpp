@@ -46,6 +46,7 @@ void describe(ConfigFields& fields, RunState& state) {
   fields.number("evaluated_step", state.evaluated_step, -1, kMost);
   fields.number("evaluated_epochs", state.evaluated_epochs, 0, kMost);
   fields.number("best", state.best, -kLargest, kLargest);
+  fields.number("best_loss", state.best_loss, -kLargest, kLargest);
   fields.number("evaluations_since_best", state.evaluations_since_best, 0, kMost);
   fields.number("loss_sum", state.loss_sum, -kLargest, kLargest);
   fields.number("loss_steps", state.loss_steps, 0, kMost);

@@ -19,12 +19,13 @@ namespace lowrank::train {
 // Where a run stands after `step` steps. Keys of state.json are the field names.
 struct RunState {
   int64_t step = 0;
-  data::SamplerState sampler;    // keys epoch, batch
-  int64_t tokens = 0;            // trained on
-  double seconds = 0;            // of the clock, all sittings
-  int64_t evaluated_step = -1;   // of the last evaluation; -1: none yet
-  int64_t evaluated_epochs = 0;  // whole epochs done by then
-  std::optional<double> best;    // result of the best evaluation
+  data::SamplerState sampler;       // keys epoch, batch
+  int64_t tokens = 0;               // trained on
+  double seconds = 0;               // of the clock, all sittings
+  int64_t evaluated_step = -1;      // of the last evaluation; -1: none yet
+  int64_t evaluated_epochs = 0;     // whole epochs done by then
+  std::optional<double> best;       // result of the best evaluation
+  std::optional<double> best_loss;  // and its loss
   int64_t evaluations_since_best = 0;
   double loss_sum = 0;  // over the steps since the last line of metrics.jsonl
   int64_t loss_steps = 0;

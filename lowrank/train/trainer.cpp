@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 #include "lowrank/base/file.h"
 #include "lowrank/train/checkpoint.h"
@@ -341,10 +342,7 @@ class Run {
     } catch (const Stopped&) {
       return false;
     }
-    const bool language = recipe_.model.task == models::Task::kMaskedLanguageModel;
-    const double result = language ? -evaluation.loss : evaluation.accuracy;
-    const bool best = !state_.best || result > *state_.best;
-    if (best) state_.best = result;
+    const bool best = take_if_best(evaluation);
     state_.evaluations_since_best = best ? 0 : state_.evaluations_since_best + 1;
     state_.evaluated_step = state_.step;
     state_.evaluated_epochs = static_cast<int64_t>(epochs_done());
@@ -355,6 +353,18 @@ class Run {
     });
     if (seconds_since(last_drawing_) >= kDrawingSeconds) draw();
     watcher_.on_evaluation(state_.step, evaluation, best);
+    return true;
+  }
+
+  // Of equal accuracies, of which a small validation split has many, the lower loss is the better.
+  bool take_if_best(const Evaluation& evaluation) {
+    const bool language = recipe_.model.task == models::Task::kMaskedLanguageModel;
+    const double result = language ? -evaluation.loss : evaluation.accuracy;
+    const bool best = !state_.best || std::pair(result, -evaluation.loss) >
+                                          std::pair(*state_.best, -state_.best_loss.value_or(0));
+    if (!best) return false;
+    state_.best = result;
+    state_.best_loss = evaluation.loss;
     return true;
   }
 

@@ -48,7 +48,8 @@ struct TrainResult {
 // Trains into recipe.train.output:
 //   recipe.json    the recipe as run            metrics.jsonl   a line a log or evaluation
 //   events.out.*   TensorBoard                  loss.png        the curve
-//   best/          model directory of the best evaluation, with its recipe.json
+//   best/          model directory of the best evaluation, with its recipe.json: of the highest
+//                  accuracy and, where that is equal, the lowest loss
 //   last/          checkpoint: best/'s files, optimizer.safetensors, state.json; replaced atomically
 //
 // `resume` goes on from last/. A run limited by steps or epochs then ends with the same bits as an

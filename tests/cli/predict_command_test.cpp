@@ -104,6 +104,22 @@ TEST_F(PredictCommand, RefusesOverlongInputWhereAsked) {
   EXPECT_THAT(ran.out, IsEmpty());
 }
 
+TEST_F(PredictCommand, SaysOnceHowManyTextsItTruncatedAndToWhat) {
+  const auto said = [](const std::vector<std::string>& arguments) {
+    std::vector<std::string> all = {"predict", task->model(), "--json"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const Ran ran = lowrank(all);
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    return ran.err;
+  };
+  const std::string longer = task->path("long.txt"), shorter = task->path("new/digits.txt");
+  EXPECT_EQ(said({longer, shorter, longer}),
+            "lowrank predict: only the first 128 tokens of 2 texts were read. Use --on-overflow "
+            "chunk to label the whole of each.\n");
+  EXPECT_THAT(said({shorter}), IsEmpty());
+  EXPECT_THAT(said({longer, "--on-overflow", "chunk"}), IsEmpty());
+}
+
 // The pieces are mostly letters, and so is their mean; cut at the end only the first piece counts.
 TEST_F(PredictCommand, LabelsAllPiecesOfOverlongInputWhereAsked) {
   const auto letters = [](const Json& object) {

@@ -42,6 +42,13 @@ TEST(Encode, KeepsTheBeginningOfALongerText) {
       "[CLS]ab[SEP]");
 }
 
+TEST(Encode, SaysWhetherATextWasTruncated) {
+  const BatchOptions options{.max_length = 4};
+  EXPECT_FALSE(encode(example_of("abcd"), kTokenizer, options).truncated);
+  EXPECT_TRUE(encode(example_of("abcde"), kTokenizer, options).truncated);
+  EXPECT_TRUE(encode(example_of("abc", "xy"), kTokenizer, options).truncated);
+}
+
 TEST(Encode, CutsTheLongerTextOfAPairFirst) {
   const auto cut = [](const std::string& text, const std::string& pair) {
     const EncodedExample encoded =

@@ -7,27 +7,17 @@
 #include "lowrank/io/safetensors.h"
 #include "lowrank/models/model.h"
 #include "tests/support/attention_kinds.h"
+#include "tests/support/small_config.h"
 #include "tests/support/temporary_folder.h"
 
 namespace lowrank::models {
 namespace {
 
+using lowrank::testing::small_config;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::ThrowsMessage;
-
-Model make(const AttentionKind& kind, Task task = Task::kClassification) {
-  ModelConfig config;
-  config.task = task;
-  config.width = 12;
-  config.heads = 3;
-  config.feed_forward = 20;
-  config.attention = {kind};
-  config.embeddings.max_positions = 33;
-  if (task == Task::kClassification) config.classes = {"x", "y"};
-  return Model(config);
-}
 
 void expect_same_bits(const Model& a, const Model& b) {
   const auto expected = a.named_parameters(), found = b.named_parameters();
@@ -42,7 +32,7 @@ TEST(ModelDirectory, GivesBackTheSameBitsOfEveryKindAndTask) {
   for (const auto& [name, kind] : testing::attention_kinds()) {
     for (const Task task : {Task::kClassification, Task::kMaskedLanguageModel}) {
       const testing::TemporaryFolder folder;
-      const Model model = make(kind, task);
+      const Model model(small_config(kind, task));
       save_model(model, folder.path());
       const std::shared_ptr<Model> loaded = load_model(folder.path());
       expect_same_bits(model, *loaded);
@@ -54,7 +44,7 @@ TEST(ModelDirectory, GivesBackTheSameBitsOfEveryKindAndTask) {
 TEST(ModelDirectory, KeepsTheDtype) {
   for (const at::ScalarType dtype : {at::kBFloat16, at::kDouble}) {
     const testing::TemporaryFolder folder;
-    Model model = make(NystromOptions{.conv = 5});
+    Model model(small_config(NystromOptions{.conv = 5}));
     model.to(dtype);
     save_model(model, folder.path());
     expect_same_bits(model, *load_model(folder.path()));
@@ -63,21 +53,21 @@ TEST(ModelDirectory, KeepsTheDtype) {
 
 TEST(ModelDirectory, JudgesAsTheSavedModelDid) {
   const testing::TemporaryFolder folder;
-  Model model = make(NystromOptions{.landmarks = 4, .conv = 5});
+  Model model(small_config(NystromOptions{.landmarks = 4, .conv = 5}));
   model.eval();
   save_model(model, folder.path());
-  const Inputs inputs = {at::arange(30), at::tensor({0, 30}, at::kLong), {}};
+  const Inputs inputs = {at::arange(20), at::tensor({0, 20}, at::kLong), {}};
   EXPECT_TRUE(at::equal(model.logits(inputs), load_model(folder.path())->logits(inputs)));
 }
 
 TEST(ModelDirectory, ListsEveryTensorThatDoesNotFitAtOnce) {
   const testing::TemporaryFolder folder;
-  save_model(make(ExactOptions{}), folder.path());
+  save_model(Model(small_config(ExactOptions{})), folder.path());
   const auto path = folder.path() / "model.safetensors";
   io::NamedTensors tensors;
   for (const auto& [name, tensor] : io::load_safetensors(path)) {
     if (name == "final_norm.bias") continue;
-    tensors.emplace_back(name, name == "classifier.weight" ? at::zeros({2, 5}) : tensor);
+    tensors.emplace_back(name, name == "classifier.weight" ? at::zeros({3, 5}) : tensor);
   }
   tensors.emplace_back("surplus", at::zeros({1}));
   io::save_safetensors(path, tensors);
@@ -85,13 +75,13 @@ TEST(ModelDirectory, ListsEveryTensorThatDoesNotFitAtOnce) {
               ThrowsMessage<Error>(
                   AllOf(HasSubstr("model.safetensors: 3 of its tensors"),
                         HasSubstr("\"final_norm.bias\" is missing"),
-                        HasSubstr("\"classifier.weight\" is Float [2, 5] instead of Float [2, 12]"),
+                        HasSubstr("\"classifier.weight\" is Float [3, 5] instead of Float [3, 12]"),
                         HasSubstr("\"surplus\" is extra"), Not(HasSubstr("layers.0")))));
 }
 
 TEST(ModelDirectory, NamesWhatIsWrongWithConfigJson) {
   const testing::TemporaryFolder folder;
-  save_model(make(ExactOptions{}), folder.path());
+  save_model(Model(small_config(ExactOptions{})), folder.path());
   const auto path = folder.path() / "config.json";
   const Json good = parse_json(read_file(path), "config.json");
   const auto load_with = [&](const std::string& text) {
@@ -120,7 +110,7 @@ TEST(ModelDirectory, NamesWhatIsWrongWithConfigJson) {
 TEST(ModelDirectory, NamesTheFileThatIsNotThereOrIsCutShort) {
   const testing::TemporaryFolder folder;
   EXPECT_THAT([&] { load_model(folder.path()); }, ThrowsMessage<Error>(HasSubstr("config.json")));
-  save_model(make(ExactOptions{}), folder.path());
+  save_model(Model(small_config(ExactOptions{})), folder.path());
   const auto weights = folder.path() / "model.safetensors";
   const std::string bytes = read_file(weights);
   replace_file(weights, bytes.substr(0, bytes.size() / 2));

@@ -7,10 +7,12 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/attention_kinds.h"
+#include "tests/support/small_config.h"
 
 namespace lowrank::models {
 namespace {
 
+using lowrank::testing::small_config;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -21,19 +23,6 @@ at::Tensor int64s(std::vector<int64_t> values) { return at::tensor(values, at::k
 
 double max_error(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();
-}
-
-ModelConfig small_config(const AttentionKind& kind, Task task = Task::kClassification) {
-  ModelConfig config;
-  config.task = task;
-  config.width = 12;
-  config.heads = 3;
-  config.feed_forward = 20;
-  config.attention = {kind};
-  config.embeddings.vocabulary = 20;
-  config.embeddings.max_positions = 33;
-  if (task == Task::kClassification) config.classes = {"x", "y", "z"};
-  return config;
 }
 
 Model make(const ModelConfig& config) {

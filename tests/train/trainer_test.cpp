@@ -226,6 +226,27 @@ TEST_F(Train, KeepsTheBestModel) {
   EXPECT_EQ(again.accuracy, best);
 }
 
+// Steps so small that no prediction changes, while the loss falls from one evaluation to the next.
+TEST_F(Train, OfEqualAccuraciesKeepsTheLowerLoss) {
+  Recipe recipe = tiny_recipe(in("run"));
+  recipe.model.dropout = 0;
+  recipe.train.learning_rate = 1e-6;
+  Recorder recorder;
+  const data::Splits splits = make_splits();
+  train(recipe, splits, recorder, false, recorder.stop);
+  ASSERT_EQ(recorder.evaluations.size(), 3u);
+  double lowest = recorder.evaluations[0].loss;
+  for (const Evaluation& evaluation : recorder.evaluations) {
+    ASSERT_EQ(evaluation.accuracy, recorder.evaluations[0].accuracy);
+    lowest = std::min(lowest, evaluation.loss);
+  }
+  ASSERT_LT(lowest, recorder.evaluations[0].loss);
+  const TrainedModel kept = load_trained(in("run"));
+  const Evaluation again =
+      evaluate(*kept.model, splits.validation, text::ByteTokenizer(), batch_options(kept.recipe));
+  EXPECT_EQ(again.loss, lowest);
+}
+
 TEST_F(Train, SavesAsOftenAsAsked) {
   struct Saves : Recorder {
     void on_save(int64_t step, const std::filesystem::path&) override {
