@@ -213,8 +213,10 @@ struct PairOperands {
   }
   static Left left_floats(float* x, int64_t rows, int64_t columns) {
     const int64_t count = rows * padded(columns);
-    auto* half = reinterpret_cast<__m256i_u*>(x);
-    for (int64_t i = 0; i < count; i += kLanes) *half++ = narrow(load(x + i));
+    auto* half = reinterpret_cast<uint16_t*>(x);
+    for (int64_t i = 0; i < count; i += kLanes) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(half + i), narrow(load(x + i)));
+    }
     return {units(x), padded(columns) / 2, 1};
   }
   static Left left_transposed(const float* x, int64_t rows, int64_t columns, float* scratch) {
