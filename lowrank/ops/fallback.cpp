@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "lowrank/ops/derivative.h"
+#include "lowrank/ops/nystrom_saved.h"
 #include "lowrank/ops/reference.h"
 #include "lowrank/ops/tasks.h"
 
@@ -61,17 +62,19 @@ std::tuple<Tensor, Tensor, Tensor> exact_attention_backward(const Tensor& gradie
   return {g[0], g[1], g[2]};
 }
 
-Tensor nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
-                         const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-                         int64_t inverse_steps, double scale) {
-  return evaluate(nystrom_formula(offsets, offsets_k, landmarks, inverse_steps, scale),
-                  {q, k, v, filter});
+std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                             const Tensor& filter, const Tensor& offsets,
+                                             const Tensor& offsets_k, int64_t landmarks,
+                                             int64_t inverse_steps, double scale, bool save) {
+  return {evaluate(nystrom_formula(offsets, offsets_k, landmarks, inverse_steps, scale),
+                   {q, k, v, filter}),
+          save ? nystrom_saved_like(q, k, offsets, landmarks).zero_() : Tensor()};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
-    const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
-    double scale) {
+    const Tensor& /*saved*/, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
+    int64_t inverse_steps, double scale) {
   const Tensors g = gradients(nystrom_formula(offsets, offsets_k, landmarks, inverse_steps, scale),
                               {q, k, v, filter}, gradient);
   return {g[0], g[1], g[2], g[3]};

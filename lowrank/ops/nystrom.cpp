@@ -7,6 +7,7 @@
 #include "lowrank/ops/derivative.h"
 #include "lowrank/ops/dispatcher.h"
 #include "lowrank/ops/implementations.h"
+#include "lowrank/ops/nystrom_saved.h"
 #include "lowrank/ops/padding.h"
 #include "lowrank/ops/reference.h"
 
@@ -15,6 +16,7 @@ namespace {
 
 using at::Tensor;
 using Scale = std::optional<double>;
+using Two = std::tuple<Tensor, Tensor>;
 using Four = std::tuple<Tensor, Tensor, Tensor, Tensor>;
 
 constexpr const char* kOp = "lowrank::nystrom_attention";
@@ -27,11 +29,20 @@ Tensor call(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& off
   return op.call(q, k, v, offsets, filter, offsets_k, landmarks, inverse_steps, scale, causal);
 }
 
+Two call_and_save(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
+                  const OptionalTensor& filter, const OptionalTensor& offsets_k, int64_t landmarks,
+                  int64_t inverse_steps, Scale scale) {
+  static const auto op = find_op<decltype(call_and_save)>("lowrank::_nystrom_attention");
+  return op.call(q, k, v, offsets, filter, offsets_k, landmarks, inverse_steps, scale);
+}
+
 Four call_backward(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
-                   const Tensor& filter, const Tensor& offsets, const OptionalTensor& offsets_k,
-                   int64_t landmarks, int64_t inverse_steps, Scale scale) {
+                   const Tensor& filter, const OptionalTensor& saved, const Tensor& offsets,
+                   const OptionalTensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
+                   Scale scale) {
   static const auto op = find_op<decltype(call_backward)>("lowrank::_nystrom_attention_backward");
-  return op.call(gradient, q, k, v, filter, offsets, offsets_k, landmarks, inverse_steps, scale);
+  return op.call(gradient, q, k, v, filter, saved, offsets, offsets_k, landmarks, inverse_steps,
+                 scale);
 }
 
 Tensor call_padded(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& mask,
@@ -62,10 +73,10 @@ void check_options(const char* op, int64_t landmarks, int64_t inverse_steps, boo
   check_range(op, "inverse_steps", inverse_steps, 1, 32);
 }
 
-Tensor forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
-               const OptionalTensor& filter, const OptionalTensor& offsets_k, int64_t landmarks,
-               int64_t inverse_steps, Scale scale, bool causal) {
-  check_options(kOp, landmarks, inverse_steps, causal);
+Two run(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
+        const OptionalTensor& filter, const OptionalTensor& offsets_k, int64_t landmarks,
+        int64_t inverse_steps, Scale scale, bool save) {
+  check_options(kOp, landmarks, inverse_steps, /*causal=*/false);
   check_ragged(kOp, q, k, v, offsets, undefined_or(offsets_k));
   check_filter(kOp, undefined_or(filter), q);
   TORCH_CHECK_VALUE(!(filter && offsets_k), kOp,
@@ -73,15 +84,30 @@ Tensor forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& 
                     "cross-attention. Pass no filter.");
   return choose(nystrom_implementations(), q)
       .forward(q, k, v, filter_or_no_taps(filter, q), offsets, offsets_k.value_or(offsets),
-               landmarks, inverse_steps, scale_or_default(scale, q));
+               landmarks, inverse_steps, scale_or_default(scale, q), save);
+}
+
+Tensor forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
+               const OptionalTensor& filter, const OptionalTensor& offsets_k, int64_t landmarks,
+               int64_t inverse_steps, Scale scale, bool causal) {
+  check_not_causal(kOp, causal);
+  return std::get<0>(
+      run(q, k, v, offsets, filter, offsets_k, landmarks, inverse_steps, scale, /*save=*/false));
+}
+
+Two forward_and_save(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
+                     const OptionalTensor& filter, const OptionalTensor& offsets_k,
+                     int64_t landmarks, int64_t inverse_steps, Scale scale) {
+  return run(q, k, v, offsets, filter, offsets_k, landmarks, inverse_steps, scale, /*save=*/true);
 }
 
 Four backward(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
-              const Tensor& filter, const Tensor& offsets, const OptionalTensor& offsets_k,
-              int64_t landmarks, int64_t inverse_steps, Scale scale) {
+              const Tensor& filter, const OptionalTensor& saved, const Tensor& offsets,
+              const OptionalTensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
+              Scale scale) {
   return choose(nystrom_implementations(), q)
-      .backward(gradient, q, k, v, filter, offsets, offsets_k.value_or(offsets), landmarks,
-                inverse_steps, scale_or_default(scale, q));
+      .backward(gradient, q, k, v, filter, undefined_or(saved), offsets,
+                offsets_k.value_or(offsets), landmarks, inverse_steps, scale_or_default(scale, q));
 }
 
 Tensor padded(const Tensor& q, const Tensor& k, const Tensor& v, const OptionalTensor& mask,
@@ -101,8 +127,8 @@ Four padded_backward(const Tensor& gradient, const Tensor& q, const Tensor& k, c
                      int64_t inverse_steps, Scale scale) {
   const Packing p = packing(undefined_or(mask), q);
   const auto [grad_q, grad_k, grad_v, grad_filter] =
-      call_backward(pack(p, gradient), pack(p, q), pack(p, k), pack(p, v), filter, p.offsets, {},
-                    landmarks, inverse_steps, scale);
+      call_backward(pack(p, gradient), pack(p, q), pack(p, k), pack(p, v), filter, {}, p.offsets,
+                    {}, landmarks, inverse_steps, scale);
   return {unpack(p, grad_q, q), unpack(p, grad_k, k), unpack(p, grad_v, v), grad_filter};
 }
 
@@ -112,9 +138,14 @@ Tensor meta(const Tensor& q, const Tensor&, const Tensor&, const Tensor&, const 
   return empty_as(q);
 }
 
+Two save_meta(const Tensor& q, const Tensor& k, const Tensor&, const Tensor& offsets,
+              const OptionalTensor&, const OptionalTensor&, int64_t landmarks, int64_t, Scale) {
+  return {empty_as(q), nystrom_saved_like(q, k, offsets, landmarks)};
+}
+
 Four backward_meta(const Tensor&, const Tensor& q, const Tensor& k, const Tensor& v,
-                   const Tensor& filter, const Tensor&, const OptionalTensor&, int64_t, int64_t,
-                   Scale) {
+                   const Tensor& filter, const OptionalTensor&, const Tensor&,
+                   const OptionalTensor&, int64_t, int64_t, Scale) {
   return {empty_as(q), empty_as(k), empty_as(v), empty_as(filter)};
 }
 
@@ -138,17 +169,21 @@ Tensors list(const Four& gradients) {
 Tensor autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& offsets,
                 const OptionalTensor& filter, const OptionalTensor& offsets_k, int64_t landmarks,
                 int64_t inverse_steps, Scale scale, bool causal) {
+  check_not_causal(kOp, causal);
   const bool convolves = filter.has_value();
   const auto record = [=](const Tensors& x) -> Tensors {
     const OptionalTensor filter_or_none = convolves ? OptionalTensor(x[3]) : std::nullopt;
-    return {call(x[0], x[1], x[2], offsets, filter_or_none, offsets_k, landmarks, inverse_steps,
-                 scale, causal)};
+    const auto [out, saved] = call_and_save(x[0], x[1], x[2], offsets, filter_or_none, offsets_k,
+                                            landmarks, inverse_steps, scale);
+    return {out, saved};
   };
   const auto gradient = [=](const Tensors& g, const Tensors& x) {
-    return list(call_backward(g[0], x[0], x[1], x[2], x[3], offsets, offsets_k, landmarks,
+    const Tensor& saved = x[5];  // behind the four inputs and the output
+    return list(call_backward(g[0], x[0], x[1], x[2], x[3], saved, offsets, offsets_k, landmarks,
                               inverse_steps, scale));
   };
-  return differentiable({q, k, v, filter_or_no_taps(filter, q)}, {record, gradient})[0];
+  return differentiable({q, k, v, filter_or_no_taps(filter, q)},
+                        {record, gradient, /*save_outputs=*/true})[0];
 }
 
 Tensor padded_autograd(const Tensor& q, const Tensor& k, const Tensor& v,
@@ -168,10 +203,11 @@ Tensor padded_autograd(const Tensor& q, const Tensor& k, const Tensor& v,
 }
 
 Four backward_autograd(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
-                       const Tensor& filter, const Tensor& offsets, const OptionalTensor& offsets_k,
-                       int64_t landmarks, int64_t inverse_steps, Scale scale) {
+                       const Tensor& filter, const OptionalTensor& saved, const Tensor& offsets,
+                       const OptionalTensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
+                       Scale scale) {
   const auto first = [=](const Tensors& x) {
-    return list(call_backward(x[0], x[1], x[2], x[3], x[4], offsets, offsets_k, landmarks,
+    return list(call_backward(x[0], x[1], x[2], x[3], x[4], saved, offsets, offsets_k, landmarks,
                               inverse_steps, scale));
   };
   const auto formula = [=](const Tensors& x) {
@@ -222,6 +258,7 @@ Tensor padded_autocast(const Tensor& q, const Tensor& k, const Tensor& v,
 
 void implement_kernels(torch::Library& m) {
   m.impl("nystrom_attention", forward);
+  m.impl("_nystrom_attention", forward_and_save);
   m.impl("_nystrom_attention_backward", backward);
   m.impl("padded_nystrom_attention", padded);
   m.impl("_padded_nystrom_attention_backward", padded_backward);
@@ -234,6 +271,15 @@ void implement_autocast(torch::Library& m) {
 
 }  // namespace
 
+Tensor nystrom_saved_like(const Tensor& q, const Tensor& k, const Tensor& offsets,
+                          int64_t landmarks) {
+  const c10::SymInt sequences = offsets.sym_size(0) - 1;
+  const c10::SymInt slots = sequences.min(k.sym_size(0) / (landmarks + 1));
+  const auto dtype = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  return at::empty_symint({slots, q.sym_size(1), landmarks, q.sym_size(2) + 2},
+                          q.options().dtype(dtype));
+}
+
 TORCH_LIBRARY_IMPL(lowrank, CPU, m) { implement_kernels(m); }
 TORCH_LIBRARY_IMPL(lowrank, CUDA, m) { implement_kernels(m); }
 TORCH_LIBRARY_IMPL(lowrank, AutocastCPU, m) { implement_autocast(m); }
@@ -241,6 +287,7 @@ TORCH_LIBRARY_IMPL(lowrank, AutocastCUDA, m) { implement_autocast(m); }
 
 TORCH_LIBRARY_IMPL(lowrank, Meta, m) {
   m.impl("nystrom_attention", meta);
+  m.impl("_nystrom_attention", save_meta);
   m.impl("_nystrom_attention_backward", backward_meta);
   m.impl("padded_nystrom_attention", padded_meta);
   m.impl("_padded_nystrom_attention_backward", padded_backward_meta);

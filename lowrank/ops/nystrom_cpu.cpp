@@ -5,6 +5,7 @@
 
 #include "lowrank/ops/cpu.h"
 #include "lowrank/ops/head_tasks.h"
+#include "lowrank/ops/nystrom_saved.h"
 #include "lowrank/ops/tasks.h"
 
 namespace lowrank::cpu {
@@ -27,18 +28,24 @@ struct Inputs {
   kernels::Rows q, k, v, gradient = {};
   int64_t n_q, n_k;
   const float* filter;
+  const float* saved = nullptr;  // [m, d + 2], from the forward
 };
 
 struct Outputs {
   kernels::WritableRows out = {}, grad_q = {}, grad_k = {}, grad_v = {};
   float* grad_filter = nullptr;
+  float* saved = nullptr;
 };
+
+bool is_exact(int64_t n_q, int64_t n_k, int64_t landmarks) {
+  return n_q <= landmarks || n_k <= landmarks;
+}
 
 class NystromHead : public Head {
  public:
   NystromHead(const Call& call, const Inputs& in, const Outputs& out)
       : call_(call), in_(in), out_(out), t_(call.table), dp_(padded(call.d)) {
-    exact_ = in.n_q <= call.landmarks || in.n_k <= call.landmarks;
+    exact_ = is_exact(in.n_q, in.n_k, call.landmarks);
     m_ = exact_ ? in.n_k : call.landmarks;
     mp_ = padded(m_);
   }
@@ -148,8 +155,21 @@ class ForwardHead : public NystromHead {
     t_.multiply(m_, call_.d, m_, small_[kInverse], false, compressed_[0].bv, false, w[0]);
     packed_ = Matrices({t_.packed_floats(m_, call_.d, false)});
     t_.pack(small_[kKeyMeans], w[0], m_, call_.d, call_.scale, false, packed_[0]);
+    if (out_.saved) save();
     small_ = Matrices();
     release_compressed();
+  }
+
+  // B v and, behind each row, its softmax's largest score and inverse sum: the backward has the same
+  // bits with and without them.
+  void save() const {
+    const Compressed& all = compressed_[0];
+    for (int64_t i = 0; i < m_; ++i) {
+      float* row = out_.saved + i * (call_.d + 2);
+      std::copy_n(all.bv + i * dp_, call_.d, row);
+      row[call_.d] = all.largest[i];
+      row[call_.d + 1] = all.sum[i];
+    }
   }
 
   Matrices small_, packed_;
@@ -164,7 +184,8 @@ class BackwardHead : public NystromHead {
   int64_t tasks(int64_t phase) const override {
     const int64_t query_chunks = chunks_of(in_.n_q), key_chunks = chunks_of(in_.n_k);
     if (exact_) return phase == 0 || phase == 4 ? 1 : phase == 3 ? query_chunks : 0;
-    const int64_t counts[] = {1, key_chunks, 1, query_chunks, 1, key_chunks, query_chunks};
+    const int64_t compressing = in_.saved ? 0 : key_chunks;
+    const int64_t counts[] = {1, compressing, 1, query_chunks, 1, key_chunks, query_chunks};
     return counts[phase];
   }
 
@@ -227,8 +248,20 @@ class BackwardHead : public NystromHead {
 
   const float* inverse() const { return small_[kInverses] + call_.inverse_steps * m_ * mp_; }
 
+  // What the forward saved, as if all chunks were combined.
+  void restore() {
+    const Compressed& all = compressed_[0];
+    std::fill_n(all.largest, 2 * mp_ + m_ * dp_, 0.0F);
+    for (int64_t i = 0; i < m_; ++i) {
+      const float* row = in_.saved + i * (call_.d + 2);
+      std::copy_n(row, call_.d, all.bv + i * dp_);
+      all.largest[i] = row[call_.d];
+      all.sum[i] = row[call_.d + 1];
+    }
+  }
+
   void expand() {
-    combine();
+    in_.saved ? restore() : combine();
     t_.multiply(m_, call_.d, m_, inverse(), false, compressed_[0].bv, false, small_[kW]);
     t_.pack(small_[kKeyMeans], small_[kW], m_, call_.d, call_.scale, true, packed_[0]);
     reserve_query_shares();
@@ -352,11 +385,30 @@ class BackwardHead : public NystromHead {
   Matrices small_, packed_, query_shares_, key_shares_;
 };
 
+// The place of each sequence in what the forward saves; -1 for those without landmarks.
+std::vector<int64_t> slots_of(const std::vector<Rows>& queries, const std::vector<Rows>& keys,
+                              int64_t landmarks) {
+  std::vector<int64_t> slots;
+  int64_t next = 0;
+  for (size_t i = 0; i < queries.size(); ++i) {
+    const bool exact = is_exact(queries[i].count, keys[i].count, landmarks);
+    slots.push_back(exact ? -1 : next++);
+  }
+  return slots;
+}
+
+float* saved_of(const Tensor& saved, int64_t slot, int64_t head) {
+  if (slot < 0) return nullptr;
+  return saved.mutable_data_ptr<float>() + slot * saved.stride(0) + head * saved.stride(1);
+}
+
 }  // namespace
 
-Tensor nystrom_attention(const Tensor& q_any, const Tensor& k_any, const Tensor& v_any,
-                         const Tensor& filter, const Tensor& offsets, const Tensor& offsets_k,
-                         int64_t landmarks, int64_t inverse_steps, double scale) {
+std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q_any, const Tensor& k_any,
+                                             const Tensor& v_any, const Tensor& filter,
+                                             const Tensor& offsets, const Tensor& offsets_k,
+                                             int64_t landmarks, int64_t inverse_steps, double scale,
+                                             bool save) {
   const Tensor q = readable(q_any), k = readable(k_any), v = readable(v_any);
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Tensor filter_ht = filter.to(at::kFloat).contiguous();
@@ -364,6 +416,8 @@ Tensor nystrom_attention(const Tensor& q_any, const Tensor& k_any, const Tensor&
                   inverse_steps, filter.size(1), static_cast<float>(scale)};
   const std::vector<Place> heads_in_order = places(queries, keys, q.size(1));
   Tensor out = output_like(q, covers(heads_in_order, queries, q));
+  const Tensor saved = save ? nystrom_saved_like(q, k, offsets, landmarks).zero_() : Tensor();
+  const std::vector<int64_t> slots = slots_of(queries, keys, landmarks);
   std::vector<ForwardHead> heads;
   for (const auto& [i, h] : heads_in_order) {
     const Inputs in{.q = rows_of(q, queries[i].begin, h),
@@ -372,16 +426,18 @@ Tensor nystrom_attention(const Tensor& q_any, const Tensor& k_any, const Tensor&
                     .n_q = queries[i].count,
                     .n_k = keys[i].count,
                     .filter = filter_ht.const_data_ptr<float>() + h * call.taps};
-    heads.emplace_back(call, in, Outputs{.out = writable_rows_of(out, queries[i].begin, h)});
+    heads.emplace_back(call, in,
+                       Outputs{.out = writable_rows_of(out, queries[i].begin, h),
+                               .saved = save ? saved_of(saved, slots[i], h) : nullptr});
   }
   run_heads(pointers_to(heads));
-  return out;
+  return {out, saved};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
     const Tensor& gradient_any, const Tensor& q_any, const Tensor& k_any, const Tensor& v_any,
-    const Tensor& filter, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-    int64_t inverse_steps, double scale) {
+    const Tensor& filter, const Tensor& saved, const Tensor& offsets, const Tensor& offsets_k,
+    int64_t landmarks, int64_t inverse_steps, double scale) {
   const Tensor q = readable(q_any), k = readable(k_any), v = readable(v_any);
   const Tensor gradient = readable(gradient_any);
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
@@ -394,6 +450,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
   // Each sequence's share, summed in the order of the batch at the end.
   const Tensor filter_shares =
       at::zeros({static_cast<int64_t>(queries.size()), q.size(1), call.taps}, filter_ht.options());
+  const std::vector<int64_t> slots = slots_of(queries, keys, landmarks);
   std::vector<BackwardHead> heads;
   for (const auto& [i, h] : heads_in_order) {
     const Inputs in{.q = rows_of(q, queries[i].begin, h),
@@ -402,7 +459,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
                     .gradient = rows_of(gradient, queries[i].begin, h),
                     .n_q = queries[i].count,
                     .n_k = keys[i].count,
-                    .filter = filter_ht.const_data_ptr<float>() + h * call.taps};
+                    .filter = filter_ht.const_data_ptr<float>() + h * call.taps,
+                    .saved = saved.defined() ? saved_of(saved, slots[i], h) : nullptr};
     const auto share = static_cast<int64_t>(i) * q.size(1) + h;
     const Outputs out{.grad_q = writable_rows_of(grad_q, queries[i].begin, h),
                       .grad_k = writable_rows_of(grad_k, keys[i].begin, h),

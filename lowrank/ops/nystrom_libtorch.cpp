@@ -3,6 +3,7 @@
 
 #include "lowrank/ops/libtorch.h"
 #include "lowrank/ops/matrix.h"
+#include "lowrank/ops/nystrom_saved.h"
 #include "lowrank/ops/tasks.h"
 
 namespace lowrank::libtorch {
@@ -115,9 +116,10 @@ Gradients nystrom_gradients(const Tensor& gradient, const Tensor& q, const Tenso
 
 }  // namespace
 
-Tensor nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
-                         const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-                         int64_t inverse_steps, double scale) {
+std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                             const Tensor& filter, const Tensor& offsets,
+                                             const Tensor& offsets_k, int64_t landmarks,
+                                             int64_t inverse_steps, double scale, bool save) {
   Tensor out = at::zeros(q.sizes(), q.options());
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Tensor filter_ht = filter.to(compute_dtype(q));
@@ -135,13 +137,13 @@ Tensor nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
     if (filter.size(1) > 0) out_nd.add_(convolve(v_nd, filter_ht[h]));
     store_head(out, queries[i], h, out_nd);
   });
-  return out;
+  return {out, save ? nystrom_saved_like(q, k, offsets, landmarks).zero_() : Tensor()};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
-    const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
-    double scale) {
+    const Tensor& /*saved*/, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
+    int64_t inverse_steps, double scale) {
   Tensor grad_q = at::zeros(q.sizes(), q.options());
   Tensor grad_k = at::zeros(k.sizes(), k.options());
   Tensor grad_v = at::zeros(v.sizes(), v.options());

@@ -43,9 +43,13 @@ TORCH_LIBRARY(lowrank, m) {
       "bool causal=False) -> Tensor",
       traceable);
   m.def(
+      "_nystrom_attention(Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor? filter, "
+      "Tensor? offsets_k, int landmarks, int inverse_steps, float? scale) -> (Tensor, Tensor)",
+      traceable);
+  m.def(
       "_nystrom_attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, "
-      "Tensor filter, Tensor offsets, Tensor? offsets_k, int landmarks, int inverse_steps, "
-      "float? scale) -> (Tensor, Tensor, Tensor, Tensor)",
+      "Tensor filter, Tensor? saved, Tensor offsets, Tensor? offsets_k, int landmarks, "
+      "int inverse_steps, float? scale) -> (Tensor, Tensor, Tensor, Tensor)",
       traceable);
   m.def(
       "_padded_nystrom_attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, "

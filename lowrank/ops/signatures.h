@@ -20,14 +20,18 @@ using ExactAttentionBackward = std::tuple<Tensor, Tensor, Tensor>(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
     const Tensor& logsumexp, const Tensor& offsets, const Tensor& offsets_k, double scale);
 
-using NystromAttention = Tensor(const Tensor& q, const Tensor& k, const Tensor& v,
-                                const Tensor& filter, const Tensor& offsets,
-                                const Tensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
-                                double scale);
+// The output and, with `save`, what the backward would otherwise compute again (else undefined): for
+// each sequence that has landmarks, in the order of the batch, B v [m, d] and behind it two columns
+// of B's softmax, see nystrom_saved.h. Only the implementation that wrote it reads it.
+using NystromAttention = std::tuple<Tensor, Tensor>(const Tensor& q, const Tensor& k,
+                                                    const Tensor& v, const Tensor& filter,
+                                                    const Tensor& offsets, const Tensor& offsets_k,
+                                                    int64_t landmarks, int64_t inverse_steps,
+                                                    double scale, bool save);
 using NystromAttentionBackward = std::tuple<Tensor, Tensor, Tensor, Tensor>(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
-    const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks, int64_t inverse_steps,
-    double scale);
+    const Tensor& saved, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
+    int64_t inverse_steps, double scale);
 
 using LinformerAttention = Tensor(const Tensor& q, const Tensor& k, const Tensor& v,
                                   const Tensor& e, const Tensor& f, const Tensor& offsets,
