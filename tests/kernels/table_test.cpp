@@ -217,6 +217,88 @@ TEST_P(Kernels, MeansAreThoseOfConsecutiveSegments) {
   EXPECT_EQ(row, n);
 }
 
+// Memory whose end is watched.
+class Guarded {
+ public:
+  explicit Guarded(int64_t floats)
+      : size_(static_cast<size_t>(floats)), at_(size_ + kGuard, 0.5F) {}
+  float* data() { return at_.data(); }
+  bool kept() const {
+    for (size_t i = size_; i < at_.size(); ++i) {
+      if (at_[i] != 0.5F) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr size_t kGuard = 1024;
+  size_t size_;
+  std::vector<float> at_;
+};
+
+TEST_P(Kernels, KeepToTheMemoryThatTheyAskFor) {
+  constexpr int64_t rows = 205;
+  constexpr Chunk all{0, rows};
+  for (const int64_t size : {8, 24, 64, 72, 256}) {
+    const Memory x(setting_.element, rows, size, size, 1),
+        e(setting_.element, 300, rows, rows + 1, 2);
+    Memory y(setting_.element, rows, size, size, 3), z(setting_.element, rows, size, size, 4);
+    for (const int64_t m : {1, 5, 16, 64, 100, 300}) {
+      for (const int64_t width : {0, 1, 33}) {
+        const std::vector<float> k = padded_normal(m, size, 5), filter(33, 0.1F);
+        const int64_t wide = m * padded(size);
+        Guarded right(table_.packed_floats(m, size, true)), state(2 * padded(m) + wide);
+        Guarded memory(table_.scratch_floats(m, size, width)), sum(wide), other(wide);
+        Guarded delta(padded(m)), taps_sum(33), grad_e(m * padded(rows));
+        Guarded long_rows(rows * padded(size));
+        table_.pack(k.data(), k.data(), m, size, scale, true, right.data());
+        const Packed packed{m, size, right.data()};
+        const Convolution convolution{x.rows(), rows, filter.data(), width};
+        const Compressed bv{state.data(), state.data() + padded(m), state.data() + 2 * padded(m)};
+        table_.attend(x.rows(), all, packed, convolution, y.writable(), memory.data());
+        table_.attend_backward(x.rows(), x.rows(), all, packed, y.writable(), sum.data(),
+                               other.data(), memory.data());
+        table_.compress(x.rows(), x.rows(), all, packed, bv, memory.data());
+        table_.combine(&bv, 1, m, size);
+        if (m <= rows) {
+          table_.means(x.rows(), rows, size, m, sum.data());
+          table_.compress_backward(x.rows(), x.rows(), rows, all, packed, bv, delta.data(),
+                                   k.data(), convolution, y.writable(), z.writable(), other.data(),
+                                   memory.data());
+        }
+        table_.filter_gradient(x.rows(), convolution, size, all, taps_sum.data(), memory.data());
+        table_.widen(x.rows(), rows, size, long_rows.data());
+        table_.narrow(long_rows.data(), rows, size, convolution, y.writable(), memory.data());
+        table_.project(e.rows(), m, x.rows(), size, all, sum.data(), memory.data());
+        table_.project_backward(e.rows(), m, sum.data(), size, all, y.writable(), memory.data());
+        table_.projection_gradient(sum.data(), m, x.rows(), size, all, grad_e.data(), padded(rows),
+                                   memory.data());
+        for (const Guarded* guarded :
+             {&right, &state, &memory, &sum, &other, &delta, &taps_sum, &grad_e, &long_rows}) {
+          ASSERT_TRUE(guarded->kept()) << "d " << size << ", r " << m << ", taps " << width;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Kernels, TheInverseKeepsToTheMemoryThatItAsksFor) {
+  for (const int64_t m : {1, 5, 16, 40, 100}) {
+    const std::vector<float> qm = padded_normal(m, d, 1), km = padded_normal(m, d, 2);
+    const int64_t square = m * padded(m);
+    Guarded memory(table_.inverse_scratch_floats(m, d)), a(square), z(7 * square), grad_a(square);
+    Guarded grad_qm(m * padded(d)), grad_km(m * padded(d));
+    table_.landmark_probabilities(qm.data(), km.data(), m, d, scale, a.data(), memory.data());
+    table_.inverse(a.data(), m, 6, true, z.data(), memory.data());
+    table_.inverse_backward(a.data(), z.data(), m, 6, a.data(), grad_a.data(), memory.data());
+    table_.landmark_probabilities_backward(a.data(), grad_a.data(), qm.data(), km.data(), m, d,
+                                           scale, grad_qm.data(), grad_km.data());
+    for (const Guarded* guarded : {&memory, &a, &z, &grad_a, &grad_qm, &grad_km}) {
+      ASSERT_TRUE(guarded->kept()) << m;
+    }
+  }
+}
+
 std::string setting_name(const ::testing::TestParamInfo<Setting>& setting) {
   return std::string(name(setting.param.level)) +
          (setting.param.element == Element::kFloat ? "_float" : "_bfloat16");
