@@ -136,6 +136,10 @@ function(lowrank_isa name level source)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND options ${LOWRANK_ISA_${level}})
   endif()
+  if(LOWRANK_SANITIZER STREQUAL "address" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # The stack frames that AddressSanitizer puts on the heap are not aligned for registers of 64 bytes (GCC bug 110027).
+    list(APPEND options --param asan-use-after-return=0)
+  endif()
   set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${options}")
 endfunction()
 
