@@ -22,6 +22,10 @@ if(LOWRANK_SANITIZER STREQUAL "address")
   list(APPEND LOWRANK_TEST_ENVIRONMENT
     UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     ASAN_OPTIONS=detect_stack_use_after_return=1:check_initialization_order=1:strict_string_checks=1)
+elseif(LOWRANK_SANITIZER STREQUAL "thread")
+  # LibTorch is not instrumented: what two of its own threads do to each other would look like a race. Two threads
+  # show any race between threads, on a machine with one core or with a hundred.
+  list(APPEND LOWRANK_TEST_ENVIRONMENT TSAN_OPTIONS=ignore_noninstrumented_modules=1 OMP_NUM_THREADS=2)
 endif()
 
 function(lowrank_flags target)
@@ -162,6 +166,9 @@ function(lowrank_test layer unit)
   set(target ${layer}_${unit}_test)
   lowrank_program(${target} SOURCES "${PROJECT_SOURCE_DIR}/tests/${layer}/${unit}_test.cpp"
                   DEPENDS ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
+  if(LOWRANK_SANITIZER STREQUAL "thread")
+    target_link_libraries(${target} PRIVATE openmp_under_tsan)
+  endif()
   add_test(NAME ${layer}.${unit} COMMAND ${target} --gtest_brief=1)
   set_tests_properties(${layer}.${unit} PROPERTIES LABELS ${layer} TIMEOUT 600
                        ENVIRONMENT "${LOWRANK_TEST_ENVIRONMENT}")

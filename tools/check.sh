@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test.
 #   tools/check.sh         format, layers, release build, all tests
-#   tools/check.sh --all   also the same tests under AddressSanitizer with UndefinedBehaviorSanitizer
+#   tools/check.sh --all   also the tests under AddressSanitizer with UndefinedBehaviorSanitizer, and
+#                          those that use threads under ThreadSanitizer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,10 @@ case "${1:-}" in
     ;;
 esac
 
+# The tests in which threads meet, as ctest names them.
+threaded=(data.batch data.dataset data.near_duplicates data.prefetch
+  ops.attention ops.checks ops.cpu ops.golden ops.pieces train.trainer)
+
 check_format() {
   git ls-files -z '*.h' '*.cpp' | xargs -0 clang-format-14 --dry-run --Werror
 }
@@ -26,7 +31,10 @@ source tools/environment.sh
 step "format" check_format
 step "build" build release
 if "$all"; then
-  step "build under sanitizers" build asan
-  step "tests under sanitizers" ctest --preset asan -LE "python|install|examples"
+  step "build under AddressSanitizer" build asan
+  step "tests under AddressSanitizer" ctest --preset asan -LE "python|install"
+  targets=("${threaded[@]/./_}")
+  step "build under ThreadSanitizer" build tsan "${targets[@]/%/_test}"
+  step "tests under ThreadSanitizer" ctest --preset tsan -R "^($(IFS="|"; echo "${threaded[*]}"))\$"
 fi
 step "tests" ctest --preset release
