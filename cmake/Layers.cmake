@@ -33,7 +33,8 @@ function(lowrank_flags target)
     # GCC 12 warns of overlap in std::string's own operator+ (its bug 105651), GCC 13 of a copy out of bounds in
     # std::vector<bool>::reserve, where LibTorch's headers call it.
     target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion -Werror
-      $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds>)
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds>
+      $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>)
   endif()
   if(NOT LOWRANK_SANITIZER STREQUAL "none")
     # GCC's manual: in instrumented code this warning has false positives.
