@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "lowrank/ops/derivative.h"
+#include "lowrank/ops/linformer_saved.h"
 #include "lowrank/ops/nystrom_saved.h"
 #include "lowrank/ops/reference.h"
 #include "lowrank/ops/tasks.h"
@@ -80,15 +81,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
   return {g[0], g[1], g[2], g[3]};
 }
 
-Tensor linformer_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
-                           const Tensor& f, const Tensor& offsets, const Tensor& offsets_k,
-                           double scale) {
-  return evaluate(linformer_formula(offsets, offsets_k, scale), {q, k, v, e, f});
+std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                               const Tensor& e, const Tensor& f,
+                                               const Tensor& offsets, const Tensor& offsets_k,
+                                               double scale, bool save) {
+  return {evaluate(linformer_formula(offsets, offsets_k, scale), {q, k, v, e, f}),
+          save ? linformer_saved_like(q, k, e, offsets).zero_() : Tensor()};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
-    const Tensor& f, const Tensor& offsets, const Tensor& offsets_k, double scale) {
+    const Tensor& f, const Tensor& /*saved*/, const Tensor& offsets, const Tensor& offsets_k,
+    double scale) {
   const Tensors g =
       gradients(linformer_formula(offsets, offsets_k, scale), {q, k, v, e, f}, gradient);
   return {g[0], g[1], g[2], g[3], g[4]};

@@ -7,6 +7,7 @@
 #include "lowrank/ops/derivative.h"
 #include "lowrank/ops/dispatcher.h"
 #include "lowrank/ops/implementations.h"
+#include "lowrank/ops/linformer_saved.h"
 #include "lowrank/ops/padding.h"
 #include "lowrank/ops/reference.h"
 
@@ -30,11 +31,18 @@ Tensor call(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
   return op.call(q, k, v, e, f, offsets, offsets_k, scale, causal);
 }
 
+Two call_and_save(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
+                  const Tensor& f, const Tensor& offsets, const OptionalTensor& offsets_k,
+                  Scale scale) {
+  static const auto op = find_op<decltype(call_and_save)>("lowrank::_linformer_attention");
+  return op.call(q, k, v, e, f, offsets, offsets_k, scale);
+}
+
 Five call_backward(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
-                   const Tensor& e, const Tensor& f, const Tensor& offsets,
-                   const OptionalTensor& offsets_k, Scale scale) {
+                   const Tensor& e, const Tensor& f, const OptionalTensor& saved,
+                   const Tensor& offsets, const OptionalTensor& offsets_k, Scale scale) {
   static const auto op = find_op<decltype(call_backward)>("lowrank::_linformer_attention_backward");
-  return op.call(gradient, q, k, v, e, f, offsets, offsets_k, scale);
+  return op.call(gradient, q, k, v, e, f, saved, offsets, offsets_k, scale);
 }
 
 Tensor call_padded(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
@@ -73,25 +81,36 @@ Tensors list(const Five& gradients) {
   return {grad_q, grad_k, grad_v, grad_e, grad_f};
 }
 
+Two run(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e, const Tensor& f,
+        const Tensor& offsets, const OptionalTensor& offsets_k, Scale scale, bool save) {
+  check_ragged(kOp, q, k, v, offsets, undefined_or(offsets_k));
+  const Tensor offsets_of_keys = offsets_k.value_or(offsets);
+  check_projection(kOp, "e", e, q, offsets_of_keys, q.size(1));
+  check_projection(kOp, "f", f, q, offsets_of_keys, q.size(1));
+  TORCH_CHECK_VALUE(e.size(-2) == f.size(-2), kOp, ": e has ", e.size(-2), " rows and f ",
+                    f.size(-2), "; projected keys and values must agree. Give f as many.");
+  return choose(linformer_implementations(), q)
+      .forward(q, k, v, e, f, offsets, offsets_of_keys, scale_or_default(scale, q), save);
+}
+
 Tensor forward(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
                const OptionalTensor& f, const Tensor& offsets, const OptionalTensor& offsets_k,
                Scale scale, bool causal) {
   check_not_causal(kOp, causal);
-  check_ragged(kOp, q, k, v, offsets, undefined_or(offsets_k));
-  const Tensor offsets_of_keys = offsets_k.value_or(offsets), f_or_e = f.value_or(e);
-  check_projection(kOp, "e", e, q, offsets_of_keys, q.size(1));
-  check_projection(kOp, "f", f_or_e, q, offsets_of_keys, q.size(1));
-  TORCH_CHECK_VALUE(e.size(-2) == f_or_e.size(-2), kOp, ": e has ", e.size(-2), " rows and f ",
-                    f_or_e.size(-2), "; projected keys and values must agree. Give f as many.");
-  return choose(linformer_implementations(), q)
-      .forward(q, k, v, e, f_or_e, offsets, offsets_of_keys, scale_or_default(scale, q));
+  return std::get<0>(run(q, k, v, e, f.value_or(e), offsets, offsets_k, scale, /*save=*/false));
+}
+
+Two forward_and_save(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
+                     const Tensor& f, const Tensor& offsets, const OptionalTensor& offsets_k,
+                     Scale scale) {
+  return run(q, k, v, e, f, offsets, offsets_k, scale, /*save=*/true);
 }
 
 Five backward(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
-              const Tensor& e, const Tensor& f, const Tensor& offsets,
+              const Tensor& e, const Tensor& f, const OptionalTensor& saved, const Tensor& offsets,
               const OptionalTensor& offsets_k, Scale scale) {
   return choose(linformer_implementations(), q)
-      .backward(gradient, q, k, v, e, f, offsets, offsets_k.value_or(offsets),
+      .backward(gradient, q, k, v, e, f, undefined_or(saved), offsets, offsets_k.value_or(offsets),
                 scale_or_default(scale, q));
 }
 
@@ -107,7 +126,7 @@ Five padded_backward(const Tensor& gradient, const Tensor& q, const Tensor& k, c
                      const Tensor& e, const Tensor& f, const OptionalTensor& mask, Scale scale) {
   const Packing p = packing(undefined_or(mask), q);
   const auto [grad_q, grad_k, grad_v, grad_e, grad_f] = call_backward(
-      pack(p, gradient), pack(p, q), pack(p, k), pack(p, v), e, f, p.offsets, {}, scale);
+      pack(p, gradient), pack(p, q), pack(p, k), pack(p, v), e, f, {}, p.offsets, {}, scale);
   return {unpack(p, grad_q, q), unpack(p, grad_k, k), unpack(p, grad_v, v), grad_e, grad_f};
 }
 
@@ -147,8 +166,14 @@ Tensor meta(const Tensor& q, const Tensor&, const Tensor&, const Tensor&, const 
   return empty_as(q);
 }
 
+Two save_meta(const Tensor& q, const Tensor& k, const Tensor&, const Tensor& e, const Tensor&,
+              const Tensor& offsets, const OptionalTensor&, Scale) {
+  return {empty_as(q), linformer_saved_like(q, k, e, offsets)};
+}
+
 Five backward_meta(const Tensor&, const Tensor& q, const Tensor& k, const Tensor& v,
-                   const Tensor& e, const Tensor& f, const Tensor&, const OptionalTensor&, Scale) {
+                   const Tensor& e, const Tensor& f, const OptionalTensor&, const Tensor&,
+                   const OptionalTensor&, Scale) {
   return {empty_as(q), empty_as(k), empty_as(v), empty_as(e), empty_as(f)};
 }
 
@@ -175,13 +200,18 @@ Two project_backward_meta(const Tensor&, const Tensor& x, const Tensor& e, const
 Tensor autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
                 const OptionalTensor& f, const Tensor& offsets, const OptionalTensor& offsets_k,
                 Scale scale, bool causal) {
+  check_not_causal(kOp, causal);
   const auto record = [=](const Tensors& x) -> Tensors {
-    return {call(x[0], x[1], x[2], x[3], x[4], offsets, offsets_k, scale, causal)};
+    const auto [out, saved] =
+        call_and_save(x[0], x[1], x[2], x[3], x[4], offsets, offsets_k, scale);
+    return {out, saved};
   };
   const auto gradient = [=](const Tensors& g, const Tensors& x) {
-    return list(call_backward(g[0], x[0], x[1], x[2], x[3], x[4], offsets, offsets_k, scale));
+    const Tensor& saved = x[6];  // behind the five inputs and the output
+    return list(
+        call_backward(g[0], x[0], x[1], x[2], x[3], x[4], saved, offsets, offsets_k, scale));
   };
-  return differentiable({q, k, v, e, f.value_or(e)}, {record, gradient})[0];
+  return differentiable({q, k, v, e, f.value_or(e)}, {record, gradient, /*save_outputs=*/true})[0];
 }
 
 Tensor padded_autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
@@ -197,10 +227,11 @@ Tensor padded_autograd(const Tensor& q, const Tensor& k, const Tensor& v, const 
 }
 
 Five backward_autograd(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,
-                       const Tensor& e, const Tensor& f, const Tensor& offsets,
-                       const OptionalTensor& offsets_k, Scale scale) {
+                       const Tensor& e, const Tensor& f, const OptionalTensor& saved,
+                       const Tensor& offsets, const OptionalTensor& offsets_k, Scale scale) {
   const auto first = [=](const Tensors& x) {
-    return list(call_backward(x[0], x[1], x[2], x[3], x[4], x[5], offsets, offsets_k, scale));
+    return list(
+        call_backward(x[0], x[1], x[2], x[3], x[4], x[5], saved, offsets, offsets_k, scale));
   };
   const auto formula = [=](const Tensors& x) {
     return reference::linformer_attention(x[0], x[1], x[2], x[3], x[4], offsets, scale,
@@ -274,6 +305,7 @@ Tensor project_autocast(const Tensor& x, const Tensor& e, const Tensor& offsets)
 
 void implement_kernels(torch::Library& m) {
   m.impl("linformer_attention", forward);
+  m.impl("_linformer_attention", forward_and_save);
   m.impl("_linformer_attention_backward", backward);
   m.impl("padded_linformer_attention", padded);
   m.impl("_padded_linformer_attention_backward", padded_backward);
@@ -289,6 +321,14 @@ void implement_autocast(torch::Library& m) {
 
 }  // namespace
 
+Tensor linformer_saved_like(const Tensor& q, const Tensor& k, const Tensor& e,
+                            const Tensor& offsets) {
+  const c10::SymInt r = e.sym_size(-2), sequences = offsets.sym_size(0) - 1;
+  const c10::SymInt slots = sequences.min(k.sym_size(0) / (r + 1));
+  const auto dtype = q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  return at::empty_symint({slots, q.sym_size(1), 2, r, q.sym_size(2)}, q.options().dtype(dtype));
+}
+
 TORCH_LIBRARY_IMPL(lowrank, CPU, m) { implement_kernels(m); }
 TORCH_LIBRARY_IMPL(lowrank, CUDA, m) { implement_kernels(m); }
 TORCH_LIBRARY_IMPL(lowrank, AutocastCPU, m) { implement_autocast(m); }
@@ -297,6 +337,7 @@ TORCH_LIBRARY_IMPL(lowrank, CompositeImplicitAutograd, m) { m.impl("resize_proje
 
 TORCH_LIBRARY_IMPL(lowrank, Meta, m) {
   m.impl("linformer_attention", meta);
+  m.impl("_linformer_attention", save_meta);
   m.impl("_linformer_attention_backward", backward_meta);
   m.impl("padded_linformer_attention", padded_meta);
   m.impl("_padded_linformer_attention_backward", padded_backward_meta);

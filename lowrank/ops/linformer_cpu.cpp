@@ -5,6 +5,7 @@
 
 #include "lowrank/ops/cpu.h"
 #include "lowrank/ops/head_tasks.h"
+#include "lowrank/ops/linformer_saved.h"
 #include "lowrank/ops/tasks.h"
 
 namespace lowrank::cpu {
@@ -31,11 +32,13 @@ struct Call {
 struct Inputs {
   kernels::Rows q, k, v, e, f, gradient = {};
   int64_t n_q, n_k;
+  const float* saved = nullptr;  // E k and F v [2, r, d], from the forward
 };
 
 struct Outputs {
   kernels::WritableRows out = {}, grad_q = {}, grad_k = {}, grad_v = {};
   float *grad_projected_k = nullptr, *grad_projected_v = nullptr;  // [r, padded(d)]
+  float* saved = nullptr;
 };
 
 class LinformerHead : public Head {
@@ -46,8 +49,9 @@ class LinformerHead : public Head {
   int64_t scratch_floats() const override { return t_.scratch_floats(call_.r, call_.d, 0); }
 
  protected:
-  void reserve_projected() {
-    projected_ = Matrices(std::vector<int64_t>(2 * static_cast<size_t>(chunks_of(in_.n_k)), size_));
+  // E k and F v of each chunk of keys.
+  void reserve_projected(int64_t chunks) {
+    projected_ = Matrices(std::vector<int64_t>(2 * static_cast<size_t>(chunks), size_));
   }
 
   // E k and F v, the share of one chunk of keys.
@@ -62,7 +66,6 @@ class LinformerHead : public Head {
   }
 
   void pack(bool backward) {
-    add_shares(chunks_of(in_.n_k), projected_);
     packed_ = Matrices({t_.packed_floats(call_.r, call_.d, backward)});
     t_.pack(projected_[0], projected_[1], call_.r, call_.d, call_.scale, backward, packed_[0]);
     projected_ = Matrices();
@@ -98,17 +101,33 @@ class ForwardHead : public LinformerHead {
   void run(int64_t phase, int64_t task, float* scratch) override {
     switch (phase) {
       case 0:
-        return reserve_projected();
+        return reserve_projected(chunks_of(in_.n_k));
       case 1:
         return project(task, scratch);
       case 2:
-        return pack(false);
+        return compress();
       default:
         return t_.attend(in_.q, chunk(in_.n_q, task), packed(), {}, out_.out, scratch);
     }
   }
 
   void release() override { projected_ = packed_ = Matrices(); }
+
+ private:
+  void compress() {
+    add_shares(chunks_of(in_.n_k), projected_);
+    if (out_.saved) save();
+    pack(false);
+  }
+
+  // The backward has the same bits with and without these.
+  void save() const {
+    for (int64_t i = 0; i < 2 * call_.r; ++i) {
+      const float* row =
+          projected_[static_cast<size_t>(i / call_.r)] + i % call_.r * padded(call_.d);
+      std::copy_n(row, call_.d, out_.saved + i * call_.d);
+    }
+  }
 };
 
 class BackwardHead : public LinformerHead {
@@ -119,14 +138,14 @@ class BackwardHead : public LinformerHead {
 
   int64_t tasks(int64_t phase) const override {
     const int64_t query_chunks = chunks_of(in_.n_q), key_chunks = chunks_of(in_.n_k);
-    const int64_t counts[] = {1, key_chunks, 1, query_chunks, 1, key_chunks};
+    const int64_t counts[] = {1, in_.saved ? 0 : key_chunks, 1, query_chunks, 1, key_chunks};
     return counts[phase];
   }
 
   void run(int64_t phase, int64_t task, float* scratch) override {
     switch (phase) {
       case 0:
-        return reserve_projected();
+        return reserve_projected(in_.saved ? 1 : chunks_of(in_.n_k));
       case 1:
         return project(task, scratch);
       case 2:
@@ -144,9 +163,18 @@ class BackwardHead : public LinformerHead {
 
  private:
   void pack_backward() {
+    in_.saved ? restore() : add_shares(chunks_of(in_.n_k), projected_);
     pack(true);
     query_shares_ =
         Matrices(std::vector<int64_t>(2 * static_cast<size_t>(chunks_of(in_.n_q)), size_));
+  }
+
+  void restore() {
+    for (int64_t i = 0; i < 2 * call_.r; ++i) {
+      float* row = projected_[static_cast<size_t>(i / call_.r)] + i % call_.r * padded(call_.d);
+      std::fill_n(row, padded(call_.d), 0.0F);
+      std::copy_n(in_.saved + i * call_.d, call_.d, row);
+    }
   }
 
   void differentiate_queries(int64_t task, float* scratch) {
@@ -212,6 +240,19 @@ Tensor projection_gradient(const Tensor& grad_y, const Tensor& x, const Tensor& 
   return grad_e.view(e.sizes());
 }
 
+// The place of each sequence in what the forward saves; -1 for those that are projected again.
+std::vector<int64_t> slots_of(const std::vector<Rows>& keys, int64_t r) {
+  std::vector<int64_t> slots;
+  int64_t next = 0;
+  for (const Rows& sequence : keys) slots.push_back(sequence.count > r ? next++ : -1);
+  return slots;
+}
+
+float* saved_of(const Tensor& saved, int64_t slot, int64_t head) {
+  if (slot < 0 || !saved.defined()) return nullptr;
+  return saved.mutable_data_ptr<float>() + slot * saved.stride(0) + head * saved.stride(1);
+}
+
 // x [total, c] as heads of at most this many columns.
 constexpr int64_t kColumnsPerHead = 64;
 
@@ -224,15 +265,18 @@ Tensor split_columns(const Tensor& x) {
 
 }  // namespace
 
-Tensor linformer_attention(const Tensor& q_any, const Tensor& k_any, const Tensor& v_any,
-                           const Tensor& e_any, const Tensor& f_any, const Tensor& offsets,
-                           const Tensor& offsets_k, double scale) {
+std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q_any, const Tensor& k_any,
+                                               const Tensor& v_any, const Tensor& e_any,
+                                               const Tensor& f_any, const Tensor& offsets,
+                                               const Tensor& offsets_k, double scale, bool save) {
   const Tensor q = readable(q_any), k = readable(k_any), v = readable(v_any);
   const Tensor e = contiguous_rows(e_any), f = contiguous_rows(f_any);
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Call call{table_for(q), q.size(2), e.size(-2), static_cast<float>(scale)};
   const std::vector<Place> heads_in_order = places(queries, keys, q.size(1));
   Tensor out = output_like(q, covers(heads_in_order, queries, q));
+  const Tensor saved = save ? linformer_saved_like(q, k, e, offsets).zero_() : Tensor();
+  const std::vector<int64_t> slots = slots_of(keys, call.r);
   std::vector<ForwardHead> heads;
   for (const auto& [i, h] : heads_in_order) {
     const Inputs in{.q = rows_of(q, queries[i].begin, h),
@@ -242,16 +286,18 @@ Tensor linformer_attention(const Tensor& q_any, const Tensor& k_any, const Tenso
                     .f = projection_of(f, h),
                     .n_q = queries[i].count,
                     .n_k = keys[i].count};
-    heads.emplace_back(call, in, Outputs{.out = writable_rows_of(out, queries[i].begin, h)});
+    heads.emplace_back(call, in,
+                       Outputs{.out = writable_rows_of(out, queries[i].begin, h),
+                               .saved = saved_of(saved, slots[i], h)});
   }
   run_heads(pointers_to(heads));
-  return out;
+  return {out, saved};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
     const Tensor& gradient_any, const Tensor& q_any, const Tensor& k_any, const Tensor& v_any,
-    const Tensor& e_any, const Tensor& f_any, const Tensor& offsets, const Tensor& offsets_k,
-    double scale) {
+    const Tensor& e_any, const Tensor& f_any, const Tensor& saved, const Tensor& offsets,
+    const Tensor& offsets_k, double scale) {
   const Tensor q = readable(q_any), k = readable(k_any), v = readable(v_any);
   const Tensor gradient = readable(gradient_any);
   const Tensor e = contiguous_rows(e_any), f = contiguous_rows(f_any);
@@ -263,6 +309,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
   // Gradients of the projected keys and values, which E's and F's are made of.
   const int64_t b = static_cast<int64_t>(queries.size()), size = call.r * padded(call.d);
   const Tensor projected = at::zeros({2, b, q.size(1), size}, at::kFloat);
+  const std::vector<int64_t> slots = slots_of(keys, call.r);
   std::vector<BackwardHead> heads;
   for (const auto& [i, h] : heads_in_order) {
     const Inputs in{.q = rows_of(q, queries[i].begin, h),
@@ -272,7 +319,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
                     .f = projection_of(f, h),
                     .gradient = rows_of(gradient, queries[i].begin, h),
                     .n_q = queries[i].count,
-                    .n_k = keys[i].count};
+                    .n_k = keys[i].count,
+                    .saved = saved_of(saved, slots[i], h)};
     const int64_t share = (static_cast<int64_t>(i) * q.size(1) + h) * size;
     const Outputs out{.grad_q = writable_rows_of(grad_q, queries[i].begin, h),
                       .grad_k = writable_rows_of(grad_k, keys[i].begin, h),

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 
 #include "lowrank/ops/libtorch.h"
+#include "lowrank/ops/linformer_saved.h"
 #include "lowrank/ops/matrix.h"
 #include "lowrank/ops/tasks.h"
 
@@ -45,9 +46,10 @@ Tensor projection_gradient(const Tensor& grad_y, const Tensor& x, const Tensor& 
 
 }  // namespace
 
-Tensor linformer_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
-                           const Tensor& f, const Tensor& offsets, const Tensor& offsets_k,
-                           double scale) {
+std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                               const Tensor& e, const Tensor& f,
+                                               const Tensor& offsets, const Tensor& offsets_k,
+                                               double scale, bool save) {
   Tensor out = at::zeros(q.sizes(), q.options());
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   for_each_part(queries, q.size(1), [&](size_t i, int64_t h) {
@@ -58,12 +60,13 @@ Tensor linformer_attention(const Tensor& q, const Tensor& k, const Tensor& v, co
     const Tensor p = probabilities(load_head(q, queries[i], h), projected_k * scale);
     store_head(out, queries[i], h, at::mm(p, projected_v));
   });
-  return out;
+  return {out, save ? linformer_saved_like(q, k, e, offsets).zero_() : Tensor()};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
-    const Tensor& f, const Tensor& offsets, const Tensor& offsets_k, double scale) {
+    const Tensor& f, const Tensor& /*saved*/, const Tensor& offsets, const Tensor& offsets_k,
+    double scale) {
   Tensor grad_q = at::zeros(q.sizes(), q.options());
   Tensor grad_k = at::zeros(k.sizes(), k.options());
   Tensor grad_v = at::zeros(v.sizes(), v.options());

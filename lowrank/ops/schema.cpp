@@ -67,8 +67,12 @@ TORCH_LIBRARY(lowrank, m) {
       "Tensor? mask=None, *, float? scale=None, bool causal=False) -> Tensor",
       traceable);
   m.def(
+      "_linformer_attention(Tensor q, Tensor k, Tensor v, Tensor e, Tensor f, Tensor offsets, "
+      "Tensor? offsets_k, float? scale) -> (Tensor, Tensor)",
+      traceable);
+  m.def(
       "_linformer_attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, Tensor e, "
-      "Tensor f, Tensor offsets, Tensor? offsets_k, float? scale) "
+      "Tensor f, Tensor? saved, Tensor offsets, Tensor? offsets_k, float? scale) "
       "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
       traceable);
   m.def(

@@ -33,12 +33,16 @@ using NystromAttentionBackward = std::tuple<Tensor, Tensor, Tensor, Tensor>(
     const Tensor& saved, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
     int64_t inverse_steps, double scale);
 
-using LinformerAttention = Tensor(const Tensor& q, const Tensor& k, const Tensor& v,
-                                  const Tensor& e, const Tensor& f, const Tensor& offsets,
-                                  const Tensor& offsets_k, double scale);
+// As for Nystrom: with `save` also E k and F v, see linformer_saved.h.
+using LinformerAttention = std::tuple<Tensor, Tensor>(const Tensor& q, const Tensor& k,
+                                                      const Tensor& v, const Tensor& e,
+                                                      const Tensor& f, const Tensor& offsets,
+                                                      const Tensor& offsets_k, double scale,
+                                                      bool save);
 using LinformerAttentionBackward = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,
-    const Tensor& f, const Tensor& offsets, const Tensor& offsets_k, double scale);
+    const Tensor& f, const Tensor& saved, const Tensor& offsets, const Tensor& offsets_k,
+    double scale);
 
 using ProjectSequences = Tensor(const Tensor& x, const Tensor& e, const Tensor& offsets);
 using ProjectSequencesBackward = std::tuple<Tensor, Tensor>(const Tensor& gradient, const Tensor& x,
