@@ -103,6 +103,8 @@ AttentionImpl::AttentionImpl(const AttentionOptions& options) : options_(options
   key = register_module("key", torch::nn::Linear(linear));
   value = register_module("value", torch::nn::Linear(linear));
   output = register_module("output", torch::nn::Linear(linear));
+  packed_projections_.emplace(std::vector{query, key, value});
+  packed_output_.emplace(std::vector{output});
 
   const auto* nystrom = std::get_if<NystromOptions>(&options.kind);
   if (nystrom && nystrom->conv > 0) {
@@ -134,21 +136,33 @@ at::Tensor AttentionImpl::split_heads(const at::Tensor& x) const {
 }
 
 at::Tensor AttentionImpl::join_heads(const at::Tensor& x) {
-  return at::dropout(output(x.flatten(1)), options_.dropout, is_training());
+  const at::Tensor rows = x.flatten(1);
+  if (packed_output_->fits(rows) && !is_training()) return (*packed_output_)(rows);
+  return at::dropout(output(rows), options_.dropout, is_training());
+}
+
+AttentionImpl::Projections AttentionImpl::project(const at::Tensor& x) {
+  if (packed_projections_->fits(x)) {
+    const std::vector<at::Tensor> parts =
+        (*packed_projections_)(x)
+            .view({x.size(0), 3, options_.heads, options_.width / options_.heads})
+            .unbind(1);
+    return {parts[0], parts[1], parts[2]};
+  }
+  return {split_heads(query(x)), split_heads(key(x)), split_heads(value(x))};
 }
 
 at::Tensor AttentionImpl::forward(const at::Tensor& x, const at::Tensor& offsets,
                                   const at::Tensor& shared_e) {
-  const auto keys = [&] { return split_heads(key(x)); };
-  const auto values = [&] { return split_heads(value(x)); };
   return join_heads(std::visit(
       Overloaded{[&](const ExactOptions& kind) {
-                   return exact_attention(split_heads(query(x)), keys(), values(), offsets, kind);
+                   const auto [q, k, v] = project(x);
+                   return exact_attention(q, k, v, offsets, kind);
                  },
                  [&](const NystromOptions& kind) {
-                   const at::Tensor q = split_heads(query(x));
+                   const auto [q, k, v] = project(x);
                    const at::Tensor w = filter.defined() ? filter.to(q.scalar_type()) : filter;
-                   return nystrom_attention(q, keys(), values(), offsets, kind, w);
+                   return nystrom_attention(q, k, v, offsets, kind, w);
                  },
                  [&](const LinformerOptions& kind) {
                    return linformer(x, offsets, x, offsets, kind, shared_e);

@@ -6,7 +6,9 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <optional>
 
+#include "lowrank/nn/packed_linear.h"
 #include "lowrank/ops/attention_kind.h"
 
 namespace lowrank::nn {
@@ -63,6 +65,10 @@ class AttentionImpl : public torch::nn::Module {
   at::Tensor filter, e, f;  // undefined where the kind has none
 
  private:
+  struct Projections {
+    at::Tensor q, k, v;  // [total, h, d]
+  };
+  Projections project(const at::Tensor& x);
   at::Tensor split_heads(const at::Tensor& x) const;
   at::Tensor join_heads(const at::Tensor& x);
   at::Tensor linformer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& context,
@@ -70,6 +76,7 @@ class AttentionImpl : public torch::nn::Module {
                        const at::Tensor& shared_e);
 
   AttentionOptions options_;
+  std::optional<PackedLinear> packed_projections_, packed_output_;
 };
 TORCH_MODULE(Attention);
 

@@ -6,6 +6,18 @@
 #include "lowrank/nn/initialize.h"
 
 namespace lowrank::nn {
+namespace {
+
+// Tokens that pass the feed-forward part together in inference: their hidden rows, several times as
+// wide as the others, are never all in memory.
+constexpr int64_t kRowsTogether = 1024;
+
+// a + b, in a's memory where autocast has not made it the narrower of the two.
+at::Tensor add_up(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == at::result_type(a, b) ? a.add_(b) : a + b;
+}
+
+}  // namespace
 
 EncoderLayerImpl::EncoderLayerImpl(const EncoderLayerOptions& options) : options_(options) {
   TORCH_CHECK_VALUE(options.activation == "gelu" || options.activation == "relu",
@@ -20,15 +32,37 @@ EncoderLayerImpl::EncoderLayerImpl(const EncoderLayerOptions& options) : options
   contract = register_module("contract", torch::nn::Linear(options.feed_forward, c));
   initialize(expand);
   initialize(contract);
+  activation_ = options.activation == "gelu" ? Activation::kGelu : Activation::kRelu;
+  packed_expand_.emplace(std::vector{expand});
+  packed_contract_.emplace(std::vector{contract});
 }
 
 at::Tensor EncoderLayerImpl::feed_forward(const at::Tensor& x) {
+  if (packed_expand_->fits(x) && !is_training()) {
+    return (*packed_contract_)((*packed_expand_)(x, activation_));
+  }
   const at::Tensor hidden = expand(x);
-  return contract(options_.activation == "gelu" ? at::gelu(hidden) : at::relu(hidden));
+  return contract(activation_ == Activation::kGelu ? at::gelu(hidden) : at::relu(hidden));
+}
+
+// Without gradients nothing is kept: sums take their first term's memory, and the rows pass the
+// feed-forward part in groups.
+at::Tensor EncoderLayerImpl::infer(const at::Tensor& x, const at::Tensor& offsets,
+                                   const at::Tensor& shared_e) {
+  const bool pre = options_.norm == NormPosition::kPre;
+  at::Tensor out = add_up(attention(pre ? norm1(x) : x, offsets, shared_e), x);
+  if (!pre) out = norm1(out);
+  for (int64_t begin = 0; begin < out.size(0); begin += kRowsTogether) {
+    const at::Tensor rows = out.slice(0, begin, begin + kRowsTogether);
+    rows.add_(feed_forward(pre ? norm2(rows) : rows));
+    if (!pre) rows.copy_(norm2(rows));
+  }
+  return out;
 }
 
 at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const at::Tensor& offsets,
                                      const at::Tensor& shared_e) {
+  if (!is_training() && !at::GradMode::is_enabled()) return infer(x, offsets, shared_e);
   const auto drop = [&](const at::Tensor& branch) {
     return at::dropout(branch, options_.dropout, is_training());
   };

@@ -7,9 +7,11 @@
 #include <torch/nn/pimpl.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "lowrank/nn/attention.h"
+#include "lowrank/nn/packed_linear.h"
 
 namespace lowrank::nn {
 
@@ -40,8 +42,11 @@ class EncoderLayerImpl : public torch::nn::Module {
 
  private:
   at::Tensor feed_forward(const at::Tensor& x);
+  at::Tensor infer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& shared_e);
 
   EncoderLayerOptions options_;
+  Activation activation_;
+  std::optional<PackedLinear> packed_expand_, packed_contract_;
 };
 TORCH_MODULE(EncoderLayer);
 

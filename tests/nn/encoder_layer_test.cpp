@@ -83,6 +83,29 @@ TEST(EncoderLayer, StartsWithZeroBiasesAndWeightsThatKeepTheVariance) {
   EXPECT_EQ(layer->expand->bias.abs().max().item<double>(), 0);
 }
 
+// Without gradients the layer packs its weights and reuses memory; with them it records the formula.
+TEST(EncoderLayer, InfersWhatItComputesInTraining) {
+  const at::Tensor long_offsets = at::tensor({0, 1300, 1300, 1341, 2600}, at::kLong);
+  const at::Tensor x = at::randn({2600, 32});
+  const AttentionKind kinds[] = {
+      ExactOptions{}, NystromOptions{.landmarks = 8, .conv = 5},
+      LinformerOptions{.projected = 8, .max_length = 1400, .sharing = LinformerSharing::kNone},
+      LinformerOptions{.projected = 8, .max_length = 1400, .sharing = LinformerSharing::kKeyValue}};
+  for (const AttentionKind& kind : kinds) {
+    for (const NormPosition norm : {NormPosition::kPre, NormPosition::kPost}) {
+      EncoderLayerOptions chosen = options();
+      chosen.attention = {.width = 32, .heads = 4, .kind = kind};
+      chosen.norm = norm;
+      EncoderLayer layer(chosen);
+      layer->eval();
+      const at::Tensor before = x.clone(), trained = layer(x, long_offsets);
+      const at::NoGradGuard no_grad;
+      EXPECT_LE(max_error(layer(x, long_offsets), trained), 1e-5) << kind.index();
+      EXPECT_TRUE(at::equal(x, before)) << "the input is the caller's";
+    }
+  }
+}
+
 TEST(EncoderLayer, RefusesAnActivationItDoesNotKnow) {
   EncoderLayerOptions chosen = options();
   chosen.activation = "swish";
