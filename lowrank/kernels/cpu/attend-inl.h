@@ -108,7 +108,7 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
     multiply<Type>(rows, rp, d / Operands::kPack, queries, parts.k_transposed, rp, scores, rp,
                    false, {{convolved.stream(begin)}});
     softmax_rows(scores, rows, r, inverse_sums);
-    const Left p = Operands::left_floats(scores, rows, r);
+    const Left p = Operands::left_floats(scores, rows, r, scores);
     multiply<Type>(rows, dp, (r + Operands::kPack - 1) / Operands::kPack, p, parts.v, dp, values,
                    dp, false,
                    {{stream_of<Element>(q.at, q.stride, end, d),
@@ -162,7 +162,7 @@ static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& ri
                    Operands::right_rows(q, end, d, begin, end, rows_right), dp, grad_k, dp, true,
                    {{stream_of<Element>(q.at, q.stride, end, d)}});
     // grad_q = grad_scores k
-    const Left lines = Operands::left_floats(grad_scores, rows, r);
+    const Left lines = Operands::left_floats(grad_scores, rows, r, grad_scores);
     multiply<Type>(rows, dp, depth_r, lines, parts.k, dp, values, dp, false,
                    {{stream_of<Element>(grad_q.at, grad_q.stride, begin, d)}});
     write_rows<Element>(values, d, begin, end, grad_q);

@@ -142,12 +142,12 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
         {{stream_of<Element>(k.at, k.stride, end, d), stream_of<Element>(v.at, v.stride, end, d)}});
     // grad_k = grad_scores qm + the means' share
     spread_means_gradient(grad_means, n, dp, m, begin, end, values);
-    Left lines = Operands::left_floats(grad_scores, rows, m);
+    Left lines = Operands::left_floats(grad_scores, rows, m, grad_scores);
     multiply<Type>(rows, dp, depth_m, lines, parts.k, dp, values, dp, true,
                    {{stream_of<Element>(grad_k.at, grad_k.stride, begin, d)}});
     write_rows<Element>(values, d, begin, end, grad_k);
     // grad_v = B^T grad_bv + the convolution's share
-    lines = Operands::left_floats(scores, rows, m);
+    lines = Operands::left_floats(scores, rows, m, scores);
     multiply<Type>(rows, dp, depth_m, lines, parts.v, dp, values, dp, false,
                    {{stream_of<Element>(grad_v.at, grad_v.stride, begin, d)}});
     convolved.add(begin, end, values);

@@ -30,7 +30,7 @@ class ConvolutionTile {
     for (int64_t i = 0; i < kBlockRows; ++i) {
       for (int64_t t = 0; t < taps; ++t) band[i * columns + i + t] = convolution.filter[t];
     }
-    band_ = Operands::left_floats(band, kBlockRows, columns);
+    band_ = Operands::left_floats(band, kBlockRows, columns, band);
   }
 
   // values [end - begin, padded(d)] += the convolution's rows begin to end.

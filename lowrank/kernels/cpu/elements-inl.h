@@ -141,8 +141,8 @@ struct FloatOperands {
     }
     return units(scratch);
   }
-  // x [rows, padded(columns)], its rows on the left, summed over columns. May work in place.
-  static Left left_floats(float* x, int64_t, int64_t columns) {
+  // x [rows, padded(columns)], its rows on the left, summed over columns. `scratch` may be x itself.
+  static Left left_floats(const float* x, int64_t, int64_t columns, float*) {
     return {units(x), padded(columns), 1};
   }
   // Its columns on the left, summed over rows.
@@ -211,13 +211,13 @@ struct PairOperands {
     }
     return units(scratch);
   }
-  static Left left_floats(float* x, int64_t rows, int64_t columns) {
+  static Left left_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
     const int64_t count = rows * padded(columns);
-    auto* half = reinterpret_cast<uint16_t*>(x);
+    auto* half = reinterpret_cast<uint16_t*>(scratch);
     for (int64_t i = 0; i < count; i += kLanes) {
       _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(half + i), narrow(load(x + i)));
     }
-    return {units(x), padded(columns) / 2, 1};
+    return {units(scratch), padded(columns) / 2, 1};
   }
   static Left left_transposed(const float* x, int64_t rows, int64_t columns, float* scratch) {
     right_floats(x, rows, columns, scratch);

@@ -3,9 +3,14 @@
 
 constexpr int64_t kProjectRows = 128;  // rows of x, columns of e, that pass together
 
+template <class Element>
+LOWRANK_INLINE Rows columns_from(Rows e, int64_t begin) {
+  return {static_cast<const Element*>(e.at) + begin, e.stride};
+}
+
 // Columns begin to end of e [r, .] as floats [r, kProjectRows].
 template <class Element>
-static const float* widen_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* wide) {
+static void widen_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* wide) {
   for (int64_t i = 0; i < r; ++i) {
     const Element* row = static_cast<const Element*>(e.at) + i * e.stride + begin;
     float* out = wide + i * kProjectRows;
@@ -13,7 +18,32 @@ static const float* widen_columns(Rows e, int64_t r, int64_t begin, int64_t end,
       store(out + j, j < end - begin ? load_values(row + j, end - begin - j) : Vector{});
     }
   }
-  return wide;
+}
+
+// Columns begin to end of e [r, .] on the left of a product that sums over them: where they lie, if
+// they are whole units.
+template <class Operands>
+static Left left_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* wide) {
+  using Element = typename Operands::Element;
+  if ((end - begin) % Operands::kPack == 0 && e.stride % Operands::kPack == 0) {
+    return Operands::left_rows(columns_from<Element>(e, begin), 0, r, end - begin, wide);
+  }
+  widen_columns<Element>(e, r, begin, end, wide);
+  return Operands::left_floats(wide, r, kProjectRows, wide);
+}
+
+// The same on the left of a product that sums over e's rows.
+template <class Operands>
+static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* wide,
+                                    float* transposed) {
+  using Element = typename Operands::Element;
+  const int64_t count = end - begin;
+  if (Operands::kPack == 1 || count % 8 == 0) {
+    const Rows columns = columns_from<Element>(e, begin);
+    return {Operands::right_rows(columns, r, count, 0, r, wide), 1, padded(count)};
+  }
+  widen_columns<Element>(e, r, begin, end, wide);
+  return Operands::left_transposed(wide, r, kProjectRows, transposed);
 }
 
 template <class Operands>
@@ -26,11 +56,12 @@ static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y,
   float* rows_right = arena.take(kProjectRows * dp);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+    const Left left = left_columns<Operands>(e, r, begin, end, wide);
     const Unit* right = Operands::right_rows(x, end, d, begin, end, rows_right);
-    widen_columns<Element>(e, r, begin, end, wide);
-    const Left left = Operands::left_floats(wide, r, kProjectRows);
-    multiply<Type>(r, dp, (end - begin + Operands::kPack - 1) / Operands::kPack, left, right, dp, y,
-                   dp, true);
+    multiply<Type>(
+        r, dp, (end - begin + Operands::kPack - 1) / Operands::kPack, left, right, dp, y, dp, true,
+        {{stream_of<Element>(columns_from<Element>(e, end).at, e.stride, 0, kProjectRows),
+          stream_of<Element>(x.at, x.stride, end, d)}});
   }
 }
 
@@ -41,17 +72,16 @@ static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, 
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);
   Arena arena(scratch);
-  float* wide = arena.take(r * kProjectRows);
+  float* wide = arena.take((r + 1) * kProjectRows);
   float* transposed = arena.take((r + 1) * kProjectRows);
   float* grad_right = arena.take((r + 1) * dp);
   float* values = arena.take(kProjectRows * dp);
   const Unit* right = Operands::right_floats(grad_y, r, d, grad_right);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
-    widen_columns<Element>(e, r, begin, end, wide);
-    const Left left = Operands::left_transposed(wide, r, kProjectRows, transposed);
+    const Left left = left_transposed_columns<Operands>(e, r, begin, end, wide, transposed);
     multiply<Type>(end - begin, dp, (r + Operands::kPack - 1) / Operands::kPack, left, right, dp,
-                   values, dp, false);
+                   values, dp, false, {{stream_of<Element>(grad_x.at, grad_x.stride, begin, d)}});
     write_rows<Element>(values, d, begin, end, grad_x);
   }
 }
@@ -66,8 +96,7 @@ static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t 
   float* left_rows = arena.take(r * dp);
   float* wide = arena.take(kProjectRows * dp);
   float* transposed = arena.take(kProjectRows * dp);
-  for (int64_t i = 0; i < r * dp; i += kLanes) store(left_rows + i, load(grad_y + i));
-  const Left left = Operands::left_floats(left_rows, r, d);
+  const Left left = Operands::left_floats(grad_y, r, d, left_rows);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
     widen_rows<Element>(x, end, d, begin, end, wide);
