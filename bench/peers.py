@@ -6,6 +6,7 @@ All contestants of a table take the same random inputs in interleaved rounds. A 
 peer's time to ours (median and quartiles of the rounds' ratios), the error against the same formula in float64, and the
 share of this machine's floor: the operations of the formula at the rates that machine_peaks measures here. Two entries of
 ours in the same rounds give the noise (A/A). A contestant whose error is over the tolerance is named and gets no ratio.
+With backward, "kept" is what autograd keeps from the forward, q, k and v included.
 
     pip install transformers nystrom-attention linformer openvino        # those that you want to see
     bench/peers.py [--n 1024,4096] [--dtype float32,bfloat16] [--passes forward,backward] [--rounds 15]
@@ -173,6 +174,18 @@ class Contestant:
         self.seconds.append(time.perf_counter() - start)
 
 
+def kept_bytes(row):
+    """Of the storages that the graph of one forward holds on to."""
+    storages = {}
+
+    def remember(x):
+        storages[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+    with torch.autograd.graph.saved_tensors_hooks(remember, lambda x: x):
+        row.run(*row.inputs)
+    return sum(storages.values())
+
+
 def error(results, oracle):
     def one(x, y):
         return ((x.double() - y).norm() / y.norm()).item()
@@ -258,6 +271,7 @@ def measure(kind, n, dtype, backward, arguments, peaks):
         if row.run is our_nystrom or row.run is our_linformer:
             result = [x.transpose(0, 1).unsqueeze(0) for x in result]
         row.error = None if row.name.startswith("SDPA (") else error(result, oracles[row.batch_wide_start])
+        row.kept = kept_bytes(row) if backward else None
         alive.append(row)
         for _ in range(2):
             row.once()
@@ -276,7 +290,7 @@ def report(kind, n, dtype, backward, rows, skipped, floor):
     name = str(dtype).removeprefix("torch.")
     print(f"\n{kind}, {'forward + backward' if backward else 'forward'}, n = {n:,}, {name}: "
           f"floor {floor * 1e3:.2f} ms, {100 * floor / statistics.median(rows[0].seconds):.0f} % of it reached\n")
-    print("| contestant | ms | peer / lowrank (quartiles) | error |\n|---|---|---|---|")
+    print("| contestant | ms | peer / lowrank (quartiles) | error | kept MiB |\n|---|---|---|---|---|")
     limit = TOLERANCE[dtype, backward]
     for row in rows:
         low, middle, high = quartiles([theirs / mine for theirs, mine in zip(row.seconds, rows[0].seconds)])
@@ -284,7 +298,8 @@ def report(kind, n, dtype, backward, rows, skipped, floor):
         if row.error is not None and not row.error <= limit:
             ratio = f"disqualified: error over {limit:g}"
         shown = "another function" if row.error is None else f"{row.error:.1e}"
-        print(f"| {row.name} | {statistics.median(row.seconds) * 1e3:.2f} | {ratio} | {shown} |")
+        kept = "-" if row.kept is None else f"{row.kept / 2**20:.1f}"
+        print(f"| {row.name} | {statistics.median(row.seconds) * 1e3:.2f} | {ratio} | {shown} | {kept} |")
     for reason in skipped:
         print(f"\nnot measured: {reason}")
     print(flush=True)

@@ -28,7 +28,7 @@ class DifferentiableOp : public torch::autograd::Function<DifferentiableOp> {
       const at::AutoDispatchBelowADInplaceOrView below_autograd;
       outputs = derivative.forward(saved);
     }
-    if (derivative.save_outputs) saved.insert(saved.end(), outputs.begin(), outputs.end());
+    for (const size_t i : derivative.saved_outputs) saved.push_back(outputs[i]);
     context->save_for_backward(std::move(saved));
     context->saved_data["kept"] = at::IValue::make_capsule(c10::make_intrusive<Kept>(derivative));
     return outputs;

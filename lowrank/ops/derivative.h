@@ -15,9 +15,9 @@ using Formula = std::function<at::Tensor(const Tensors& inputs)>;
 struct Derivative {
   // The op's outputs, computed below autograd.
   std::function<Tensors(const Tensors& inputs)> forward;
-  // The inputs' gradients. `saved` holds the inputs and, with save_outputs, then the outputs.
+  // The inputs' gradients. `saved` holds the inputs and then the outputs that saved_outputs names.
   std::function<Tensors(const Tensors& output_gradients, const Tensors& saved)> backward;
-  bool save_outputs = false;
+  std::vector<size_t> saved_outputs = {};
 };
 
 // The outputs of `derivative.forward(inputs)`, recorded for autograd.

@@ -132,7 +132,7 @@ Tensor autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor&
         call_backward(g[0], x[0], x[1], x[2], x[3], x[4], offsets, offsets_k, scale);
     return {grad_q, grad_k, grad_v};
   };
-  return differentiable({q, k, v}, {record, gradient, /*save_outputs=*/true})[0];
+  return differentiable({q, k, v}, {record, gradient, /*saved_outputs=*/{0, 1}})[0];
 }
 
 Three backward_autograd(const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v,

@@ -207,11 +207,11 @@ Tensor autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor&
     return {out, saved};
   };
   const auto gradient = [=](const Tensors& g, const Tensors& x) {
-    const Tensor& saved = x[6];  // behind the five inputs and the output
+    const Tensor& saved = x[5];  // behind the five inputs
     return list(
         call_backward(g[0], x[0], x[1], x[2], x[3], x[4], saved, offsets, offsets_k, scale));
   };
-  return differentiable({q, k, v, e, f.value_or(e)}, {record, gradient, /*save_outputs=*/true})[0];
+  return differentiable({q, k, v, e, f.value_or(e)}, {record, gradient, /*saved_outputs=*/{1}})[0];
 }
 
 Tensor padded_autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& e,

@@ -178,12 +178,12 @@ Tensor autograd(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor&
     return {out, saved};
   };
   const auto gradient = [=](const Tensors& g, const Tensors& x) {
-    const Tensor& saved = x[5];  // behind the four inputs and the output
+    const Tensor& saved = x[4];  // behind the four inputs
     return list(call_backward(g[0], x[0], x[1], x[2], x[3], saved, offsets, offsets_k, landmarks,
                               inverse_steps, scale));
   };
   return differentiable({q, k, v, filter_or_no_taps(filter, q)},
-                        {record, gradient, /*save_outputs=*/true})[0];
+                        {record, gradient, /*saved_outputs=*/{1}})[0];
 }
 
 Tensor padded_autograd(const Tensor& q, const Tensor& k, const Tensor& v,
