@@ -72,6 +72,24 @@ class Ops(unittest.TestCase):
             ops.linformer_attention(q, k, v, e, None, torch.tensor([0, 6])),
             softmax_attention(q, project(k), project(v)))
 
+    def test_the_graph_keeps_the_inputs_and_a_few_rows(self):
+        n, m = 640, 8
+        q, k, v = (numbers(n, 2, 16, dtype=torch.float32) for _ in range(3))
+        e = numbers(m, n, dtype=torch.float32)
+        offsets = torch.tensor([0, n])
+        for name, function, arguments in (
+                ("nystrom", lambda *t: ops.nystrom_attention(*t, offsets, landmarks=m), (q, k, v)),
+                ("linformer", lambda *t: ops.linformer_attention(*t, None, offsets), (q, k, v, e))):
+            kept = {}
+
+            def remember(x):
+                kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+                return x
+            with self.subTest(name), torch.autograd.graph.saved_tensors_hooks(remember, lambda x: x):
+                function(*arguments)
+                inputs = sum(x.numel() * 4 for x in arguments)
+                self.assertLessEqual(sum(kept.values()), inputs + 2 * m * 2 * (16 + 2) * 4)
+
     def test_first_and_second_derivatives_are_those_of_finite_differences(self):
         for name, function, arguments in calls():
             with self.subTest(name):
