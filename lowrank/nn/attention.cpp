@@ -131,6 +131,12 @@ void AttentionImpl::reset_parameters() {
   if (f.defined()) f.copy_(make_projection(options_));
 }
 
+void AttentionImpl::train(bool on) {
+  Module::train(on);
+  packed_projections_->forget();
+  packed_output_->forget();
+}
+
 at::Tensor AttentionImpl::split_heads(const at::Tensor& x) const {
   return x.view({x.size(0), options_.heads, options_.width / options_.heads});
 }

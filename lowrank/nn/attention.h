@@ -50,6 +50,7 @@ class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const AttentionOptions& options);
   void reset_parameters();
+  void train(bool on = true) override;
 
   // `shared_e`: the encoder's E for LinformerSharing::kLayerwise, undefined otherwise.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& offsets,

@@ -37,6 +37,12 @@ EncoderLayerImpl::EncoderLayerImpl(const EncoderLayerOptions& options) : options
   packed_contract_.emplace(std::vector{contract});
 }
 
+void EncoderLayerImpl::train(bool on) {
+  Module::train(on);
+  packed_expand_->forget();
+  packed_contract_->forget();
+}
+
 at::Tensor EncoderLayerImpl::feed_forward(const at::Tensor& x) {
   if (packed_expand_->fits(x) && !is_training()) {
     return (*packed_contract_)((*packed_expand_)(x, activation_));

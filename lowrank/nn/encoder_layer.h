@@ -33,6 +33,7 @@ struct EncoderLayerOptions {
 class EncoderLayerImpl : public torch::nn::Module {
  public:
   explicit EncoderLayerImpl(const EncoderLayerOptions& options);
+  void train(bool on = true) override;
   at::Tensor forward(const at::Tensor& x, const at::Tensor& offsets,
                      const at::Tensor& shared_e = {});
 

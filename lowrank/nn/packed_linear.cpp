@@ -23,6 +23,10 @@ using Multiply = Tensor(const Tensor& x, const Tensor& weight, const std::option
 constexpr const char* kPack = "mkldnn::_reorder_linear_weight";
 constexpr const char* kMultiply = "mkldnn::_linear_pointwise";
 
+// The rows that oneDNN chooses its order for: always the same, so that the bits of a result do not
+// depend on what was computed first.
+constexpr int64_t kTypicalRows = 1024;
+
 template <class Signature>
 const auto& find_op(const char* name) {
   static const auto op =
@@ -81,8 +85,8 @@ bool PackedLinear::is_current(const std::vector<Tensor>& parameters, at::ScalarT
   return true;
 }
 
-PackedLinear::Packed PackedLinear::pack(std::vector<Tensor> parameters, at::ScalarType dtype,
-                                        int64_t rows) const {
+PackedLinear::Packed PackedLinear::pack(std::vector<Tensor> parameters,
+                                        at::ScalarType dtype) const {
   Packed packed;
   std::vector<Tensor> weights, biases;
   for (size_t i = 0; i < parameters.size(); i += 2) {
@@ -94,9 +98,14 @@ PackedLinear::Packed PackedLinear::pack(std::vector<Tensor> parameters, at::Scal
     packed.versions.push_back(parameter.defined() ? version_of(parameter) : 0);
     packed.parameters.push_back(parameter.defined() ? parameter.detach() : parameter);
   }
-  packed.weight = find_op<Pack>(kPack).call(at::cat(weights), c10::SymInt(rows));
+  packed.weight = find_op<Pack>(kPack).call(at::cat(weights), c10::SymInt(kTypicalRows));
   packed.bias = at::cat(biases);
   return packed;
+}
+
+void PackedLinear::forget() {
+  const std::lock_guard lock(mutex_);
+  packed_ = {};
 }
 
 Tensor PackedLinear::operator()(const Tensor& x, Activation activation) const {
@@ -105,7 +114,7 @@ Tensor PackedLinear::operator()(const Tensor& x, Activation activation) const {
   {
     const std::lock_guard lock(mutex_);
     const std::vector<Tensor> parameters = parameters_of(layers_);
-    if (!is_current(parameters, dtype)) packed_ = pack(parameters, dtype, x.size(0));
+    if (!is_current(parameters, dtype)) packed_ = pack(parameters, dtype);
     weight = packed_.weight;
     bias = packed_.bias;
   }

@@ -18,8 +18,11 @@ enum class Activation { kNone, kGelu, kRelu };
 //
 // oneDNN multiplies with weights that lie in its own order and applies the activation while a block of
 // y is in the cache: on a Zen 4 processor 15 to 30 % faster than at::linear and at::gelu. The weights
-// are packed on the first call and again whenever a parameter changed, and then exist twice. Writing
-// through Tensor::data(), which no version counts, is not seen.
+// are packed on the first call and then exist twice.
+//
+// They are packed again after forget(), and whenever a parameter's version or storage is another one.
+// Some writes count no version: Tensor::data(), LibTorch's fused optimizers. So the modules that hold
+// one of these forget when train() or eval() is called.
 class PackedLinear {
  public:
   explicit PackedLinear(std::vector<torch::nn::Linear> layers) : layers_(std::move(layers)) {}
@@ -28,6 +31,9 @@ class PackedLinear {
   // and of one dtype, or meet in autocast's, and oneDNN multiplies it: float32, and bfloat16 where
   // the processor does. Otherwise use the layers.
   bool fits(const at::Tensor& x) const;
+
+  // The weights may have changed.
+  void forget();
 
   // y in x's dtype, or in autocast's. Any number of threads may call this.
   at::Tensor operator()(const at::Tensor& x, Activation activation = Activation::kNone) const;
@@ -39,7 +45,7 @@ class PackedLinear {
     at::Tensor weight, bias;  // in oneDNN's order, and [outputs]
   };
   bool is_current(const std::vector<at::Tensor>& parameters, at::ScalarType dtype) const;
-  Packed pack(std::vector<at::Tensor> parameters, at::ScalarType dtype, int64_t rows) const;
+  Packed pack(std::vector<at::Tensor> parameters, at::ScalarType dtype) const;
 
   std::vector<torch::nn::Linear> layers_;
   mutable std::mutex mutex_;

@@ -96,6 +96,8 @@ void AdamW::step(double rate_share) {
     at::_fused_adamw_(parameters, gradients, exp_avgs, exp_avg_sqs, {}, steps,
                       group.learning_rate * rate_share, betas_[0], betas_[1], group.weight_decay,
                       epsilon_, /*amsgrad=*/false, /*maximize=*/false);
+    // Which the fused step does not: whoever keeps what he made of a parameter must see the change.
+    for (const at::Tensor& parameter : parameters) parameter.unsafeGetTensorImpl()->bump_version();
   }
 }
 

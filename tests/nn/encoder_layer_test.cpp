@@ -106,6 +106,19 @@ TEST(EncoderLayer, InfersWhatItComputesInTraining) {
   }
 }
 
+TEST(EncoderLayer, SeesUncountedWritesWhenItIsSetToInfer) {
+  EncoderLayer layer(options());
+  layer->eval();
+  const at::Tensor x = at::randn({9, 8});
+  const at::NoGradGuard no_grad;
+  layer(x, offsets());
+  for (at::Tensor& parameter : layer->parameters()) parameter.data().mul_(0.5);
+  layer->eval();
+  const at::Tensor inferred = layer(x, offsets());
+  const at::AutoGradMode with_gradients(true);
+  EXPECT_LE(max_error(inferred, layer(x, offsets())), 1e-5);
+}
+
 TEST(EncoderLayer, RefusesAnActivationItDoesNotKnow) {
   EncoderLayerOptions chosen = options();
   chosen.activation = "swish";

@@ -77,6 +77,15 @@ TEST_F(PackedLinearTest, SeesEveryChangeOfItsParameters) {
   EXPECT_LE(max_error(packed(x_), a(x_)), kRounding) << "converted and back";
 }
 
+TEST_F(PackedLinearTest, ForgetsWhenItIsTold) {
+  torch::nn::Linear a = make_linear(24);
+  PackedLinear packed({a});
+  packed(x_);
+  a->weight.data().mul_(2);
+  packed.forget();
+  EXPECT_LE(max_error(packed(x_), a(x_)), kRounding);
+}
+
 TEST_F(PackedLinearTest, LeavesTheRestToTheLayers) {
   const torch::nn::Linear a = make_linear(24);
   const PackedLinear packed({a});

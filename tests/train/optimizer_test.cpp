@@ -67,6 +67,16 @@ TEST(AdamW, IsAsAccurateAsTorchsOwn) {
   EXPECT_TRUE(error <= 2 * max_error(plain, oracle.p) + rounding) << error;
 }
 
+TEST(AdamW, CountsAVersionOfWhatItWrites) {
+  const at::Tensor moved = parameter({3}), still = parameter({3});
+  AdamW optimizer({{{{"moved", moved}, {"still", still}}, kRate, kDecay}}, kBetas, kEpsilon);
+  moved.mutable_grad() = at::ones({3});
+  const auto version = moved._version(), untouched = still._version();
+  optimizer.step(1);
+  EXPECT_GT(moved._version(), version);
+  EXPECT_EQ(still._version(), untouched);
+}
+
 TEST(AdamW, ScalesEveryGroupsRate) {
   const at::Tensor a = at::ones({3}).requires_grad_(), b = at::ones({3}).requires_grad_();
   AdamW optimizer({{{{"a", a}}, 0.1, 0}, {{{"b", b}}, 0.4, 0}}, kBetas, kEpsilon);
