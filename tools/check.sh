@@ -17,7 +17,7 @@ case "${1:-}" in
 esac
 
 # The tests in which threads meet, as ctest names them.
-threaded=(data.batch data.dataset data.near_duplicates data.prefetch
+threaded=(data.batch data.dataset data.near_duplicates data.prefetch nn.packed_linear
   ops.attention ops.checks ops.cpu ops.golden ops.pieces train.trainer)
 
 check_format() {
