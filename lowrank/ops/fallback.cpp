@@ -26,9 +26,11 @@ Formula exact_formula(const Tensor& offsets, const Tensor& offsets_k, double sca
 }
 
 Formula nystrom_formula(const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-                        int64_t inverse_steps, double scale) {
-  const NystromOptions options{
-      .landmarks = landmarks, .inverse_steps = inverse_steps, .scale = scale};
+                        int64_t exact_up_to, int64_t inverse_steps, double scale) {
+  const NystromOptions options{.landmarks = landmarks,
+                               .exact_up_to = exact_up_to,
+                               .inverse_steps = inverse_steps,
+                               .scale = scale};
   return [=](const Tensors& x) {
     return reference::nystrom_attention(x[0], x[1], x[2], offsets, options, x[3], offsets_k);
   };
@@ -66,18 +68,21 @@ std::tuple<Tensor, Tensor, Tensor> exact_attention_backward(const Tensor& gradie
 std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                              const Tensor& filter, const Tensor& offsets,
                                              const Tensor& offsets_k, int64_t landmarks,
-                                             int64_t inverse_steps, double scale, bool save) {
-  return {evaluate(nystrom_formula(offsets, offsets_k, landmarks, inverse_steps, scale),
-                   {q, k, v, filter}),
-          save ? nystrom_saved_like(q, k, offsets, landmarks).zero_() : Tensor()};
+                                             int64_t exact_up_to, int64_t inverse_steps,
+                                             double scale, bool save) {
+  return {
+      evaluate(nystrom_formula(offsets, offsets_k, landmarks, exact_up_to, inverse_steps, scale),
+               {q, k, v, filter}),
+      save ? nystrom_saved_like(q, k, offsets, landmarks).zero_() : Tensor()};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
     const Tensor& /*saved*/, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-    int64_t inverse_steps, double scale) {
-  const Tensors g = gradients(nystrom_formula(offsets, offsets_k, landmarks, inverse_steps, scale),
-                              {q, k, v, filter}, gradient);
+    int64_t exact_up_to, int64_t inverse_steps, double scale) {
+  const Tensors g =
+      gradients(nystrom_formula(offsets, offsets_k, landmarks, exact_up_to, inverse_steps, scale),
+                {q, k, v, filter}, gradient);
   return {g[0], g[1], g[2], g[3]};
 }
 

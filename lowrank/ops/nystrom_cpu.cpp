@@ -19,7 +19,7 @@ using kernels::padded;
 // What all heads of a call share.
 struct Call {
   const kernels::Table& table;
-  int64_t d, landmarks, inverse_steps, taps;
+  int64_t d, landmarks, exact_up_to, inverse_steps, taps;
   float scale;
 };
 
@@ -37,15 +37,15 @@ struct Outputs {
   float* saved = nullptr;
 };
 
-bool is_exact(int64_t n_q, int64_t n_k, int64_t landmarks) {
-  return n_q <= landmarks || n_k <= landmarks;
+bool is_exact(int64_t n_q, int64_t n_k, int64_t landmarks, int64_t exact_up_to) {
+  return std::min(n_q, n_k) <= std::max(landmarks, exact_up_to);
 }
 
 class NystromHead : public Head {
  public:
   NystromHead(const Call& call, const Inputs& in, const Outputs& out)
       : call_(call), in_(in), out_(out), t_(call.table), dp_(padded(call.d)) {
-    exact_ = is_exact(in.n_q, in.n_k, call.landmarks);
+    exact_ = is_exact(in.n_q, in.n_k, call.landmarks, call.exact_up_to);
     m_ = exact_ ? in.n_k : call.landmarks;
     mp_ = padded(m_);
   }
@@ -387,11 +387,11 @@ class BackwardHead : public NystromHead {
 
 // The place of each sequence in what the forward saves; -1 for those without landmarks.
 std::vector<int64_t> slots_of(const std::vector<Rows>& queries, const std::vector<Rows>& keys,
-                              int64_t landmarks) {
+                              int64_t landmarks, int64_t exact_up_to) {
   std::vector<int64_t> slots;
   int64_t next = 0;
   for (size_t i = 0; i < queries.size(); ++i) {
-    const bool exact = is_exact(queries[i].count, keys[i].count, landmarks);
+    const bool exact = is_exact(queries[i].count, keys[i].count, landmarks, exact_up_to);
     slots.push_back(exact ? -1 : next++);
   }
   return slots;
@@ -407,17 +407,22 @@ float* saved_of(const Tensor& saved, int64_t slot, int64_t head) {
 std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q_any, const Tensor& k_any,
                                              const Tensor& v_any, const Tensor& filter,
                                              const Tensor& offsets, const Tensor& offsets_k,
-                                             int64_t landmarks, int64_t inverse_steps, double scale,
-                                             bool save) {
+                                             int64_t landmarks, int64_t exact_up_to,
+                                             int64_t inverse_steps, double scale, bool save) {
   const Tensor q = readable(q_any), k = readable(k_any), v = readable(v_any);
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Tensor filter_ht = filter.to(at::kFloat).contiguous();
-  const Call call{table_for(q),  q.size(2),      landmarks,
-                  inverse_steps, filter.size(1), static_cast<float>(scale)};
+  const Call call{table_for(q),
+                  q.size(2),
+                  landmarks,
+                  exact_up_to,
+                  inverse_steps,
+                  filter.size(1),
+                  static_cast<float>(scale)};
   const std::vector<Place> heads_in_order = places(queries, keys, q.size(1));
   Tensor out = output_like(q, covers(heads_in_order, queries, q));
   const Tensor saved = save ? nystrom_saved_like(q, k, offsets, landmarks).zero_() : Tensor();
-  const std::vector<int64_t> slots = slots_of(queries, keys, landmarks);
+  const std::vector<int64_t> slots = slots_of(queries, keys, landmarks, exact_up_to);
   std::vector<ForwardHead> heads;
   for (const auto& [i, h] : heads_in_order) {
     const Inputs in{.q = rows_of(q, queries[i].begin, h),
@@ -437,20 +442,25 @@ std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q_any, const Tensor& 
 std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
     const Tensor& gradient_any, const Tensor& q_any, const Tensor& k_any, const Tensor& v_any,
     const Tensor& filter, const Tensor& saved, const Tensor& offsets, const Tensor& offsets_k,
-    int64_t landmarks, int64_t inverse_steps, double scale) {
+    int64_t landmarks, int64_t exact_up_to, int64_t inverse_steps, double scale) {
   const Tensor q = readable(q_any), k = readable(k_any), v = readable(v_any);
   const Tensor gradient = readable(gradient_any);
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Tensor filter_ht = filter.to(at::kFloat).contiguous();
-  const Call call{table_for(q),  q.size(2),      landmarks,
-                  inverse_steps, filter.size(1), static_cast<float>(scale)};
+  const Call call{table_for(q),
+                  q.size(2),
+                  landmarks,
+                  exact_up_to,
+                  inverse_steps,
+                  filter.size(1),
+                  static_cast<float>(scale)};
   const std::vector<Place> heads_in_order = places(queries, keys, q.size(1));
   const bool all = covers(heads_in_order, queries, q);
   Tensor grad_q = output_like(q, all), grad_k = output_like(k, all), grad_v = output_like(v, all);
   // Each sequence's share, summed in the order of the batch at the end.
   const Tensor filter_shares =
       at::zeros({static_cast<int64_t>(queries.size()), q.size(1), call.taps}, filter_ht.options());
-  const std::vector<int64_t> slots = slots_of(queries, keys, landmarks);
+  const std::vector<int64_t> slots = slots_of(queries, keys, landmarks, exact_up_to);
   std::vector<BackwardHead> heads;
   for (const auto& [i, h] : heads_in_order) {
     const Inputs in{.q = rows_of(q, queries[i].begin, h),

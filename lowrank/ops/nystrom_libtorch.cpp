@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "lowrank/ops/libtorch.h"
 #include "lowrank/ops/matrix.h"
 #include "lowrank/ops/nystrom_saved.h"
@@ -53,8 +55,8 @@ Tensor convolve_filter_gradient(const Tensor& v, const Tensor& gradient, int64_t
   return b.diagonals.sum(0);
 }
 
-bool is_exact(const Tensor& q, const Tensor& k, int64_t landmarks) {
-  return q.size(0) <= landmarks || k.size(0) <= landmarks;
+bool is_exact(const Tensor& q, const Tensor& k, int64_t landmarks, int64_t exact_up_to) {
+  return std::min(q.size(0), k.size(0)) <= std::max(landmarks, exact_up_to);
 }
 
 // The matrices of one head that forward and backward share, named as in nystrom.h. The scale is in
@@ -119,7 +121,8 @@ Gradients nystrom_gradients(const Tensor& gradient, const Tensor& q, const Tenso
 std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                              const Tensor& filter, const Tensor& offsets,
                                              const Tensor& offsets_k, int64_t landmarks,
-                                             int64_t inverse_steps, double scale, bool save) {
+                                             int64_t exact_up_to, int64_t inverse_steps,
+                                             double scale, bool save) {
   Tensor out = at::zeros(q.sizes(), q.options());
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Tensor filter_ht = filter.to(compute_dtype(q));
@@ -128,7 +131,7 @@ std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q, const Tensor& k, c
     const Tensor q_nd = load_head(q, queries[i], h), k_nd = load_head(k, keys[i], h);
     const Tensor v_nd = load_head(v, keys[i], h);
     Tensor out_nd;
-    if (is_exact(q_nd, k_nd, landmarks)) {
+    if (is_exact(q_nd, k_nd, landmarks, exact_up_to)) {
       out_nd = at::mm(probabilities(q_nd * scale, k_nd), v_nd);
     } else {
       const Head head = head_of(q_nd, k_nd, v_nd, landmarks, inverse_steps, scale);
@@ -143,7 +146,7 @@ std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q, const Tensor& k, c
 std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
     const Tensor& /*saved*/, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-    int64_t inverse_steps, double scale) {
+    int64_t exact_up_to, int64_t inverse_steps, double scale) {
   Tensor grad_q = at::zeros(q.sizes(), q.options());
   Tensor grad_k = at::zeros(k.sizes(), k.options());
   Tensor grad_v = at::zeros(v.sizes(), v.options());
@@ -158,7 +161,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
     const Tensor q_nd = load_head(q, queries[i], h), k_nd = load_head(k, keys[i], h);
     const Tensor v_nd = load_head(v, keys[i], h), g_nd = load_head(gradient, queries[i], h);
     Gradients grad =
-        is_exact(q_nd, k_nd, landmarks)
+        is_exact(q_nd, k_nd, landmarks, exact_up_to)
             ? exact_gradients(g_nd, q_nd, k_nd, v_nd, scale)
             : nystrom_gradients(g_nd, q_nd, k_nd, v_nd, landmarks, inverse_steps, scale);
     if (taps > 0) {

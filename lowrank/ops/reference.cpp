@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 
@@ -100,11 +101,11 @@ Tensor nystrom_attention(const Tensor& q, const Tensor& k, const Tensor& v, cons
                          const Tensor& offsets_k) {
   const Tensor& keys = offsets_k.defined() ? offsets_k : offsets;
   const double s = scale_of(options.scale, q);
-  const int64_t m = options.landmarks;
+  const int64_t m = options.landmarks, most_exact = std::max(m, options.exact_up_to);
   const auto attend = [&](int64_t i) {
     const Tensor qi = sequence(q, offsets, i), ki = sequence(k, keys, i), vi = sequence(v, keys, i);
     Tensor out;
-    if (qi.size(1) <= m || ki.size(1) <= m) {
+    if (qi.size(1) <= most_exact || ki.size(1) <= most_exact) {
       out = at::matmul(probabilities(qi, ki, s), vi);
     } else {
       const Tensor qm = landmarks(qi, m), km = landmarks(ki, m);

@@ -34,27 +34,28 @@ TORCH_LIBRARY(lowrank, m) {
   // nystrom.h
   m.def(
       "nystrom_attention(Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor? filter=None, "
-      "Tensor? offsets_k=None, *, int landmarks=64, int inverse_steps=6, float? scale=None, "
-      "bool causal=False) -> Tensor",
+      "Tensor? offsets_k=None, *, int landmarks=64, int exact_up_to=0, int inverse_steps=6, "
+      "float? scale=None, bool causal=False) -> Tensor",
       traceable);
   m.def(
       "padded_nystrom_attention(Tensor q, Tensor k, Tensor v, Tensor? mask=None, "
-      "Tensor? filter=None, *, int landmarks=64, int inverse_steps=6, float? scale=None, "
-      "bool causal=False) -> Tensor",
+      "Tensor? filter=None, *, int landmarks=64, int exact_up_to=0, int inverse_steps=6, "
+      "float? scale=None, bool causal=False) -> Tensor",
       traceable);
   m.def(
       "_nystrom_attention(Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor? filter, "
-      "Tensor? offsets_k, int landmarks, int inverse_steps, float? scale) -> (Tensor, Tensor)",
+      "Tensor? offsets_k, int landmarks, int exact_up_to, int inverse_steps, float? scale) "
+      "-> (Tensor, Tensor)",
       traceable);
   m.def(
       "_nystrom_attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, "
       "Tensor filter, Tensor? saved, Tensor offsets, Tensor? offsets_k, int landmarks, "
-      "int inverse_steps, float? scale) -> (Tensor, Tensor, Tensor, Tensor)",
+      "int exact_up_to, int inverse_steps, float? scale) -> (Tensor, Tensor, Tensor, Tensor)",
       traceable);
   m.def(
       "_padded_nystrom_attention_backward(Tensor gradient, Tensor q, Tensor k, Tensor v, "
-      "Tensor filter, Tensor? mask, int landmarks, int inverse_steps, float? scale) "
-      "-> (Tensor, Tensor, Tensor, Tensor)",
+      "Tensor filter, Tensor? mask, int landmarks, int exact_up_to, int inverse_steps, "
+      "float? scale) -> (Tensor, Tensor, Tensor, Tensor)",
       traceable);
 
   // linformer.h

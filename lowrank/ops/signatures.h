@@ -26,12 +26,12 @@ using ExactAttentionBackward = std::tuple<Tensor, Tensor, Tensor>(
 using NystromAttention = std::tuple<Tensor, Tensor>(const Tensor& q, const Tensor& k,
                                                     const Tensor& v, const Tensor& filter,
                                                     const Tensor& offsets, const Tensor& offsets_k,
-                                                    int64_t landmarks, int64_t inverse_steps,
-                                                    double scale, bool save);
+                                                    int64_t landmarks, int64_t exact_up_to,
+                                                    int64_t inverse_steps, double scale, bool save);
 using NystromAttentionBackward = std::tuple<Tensor, Tensor, Tensor, Tensor>(
     const Tensor& gradient, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& filter,
     const Tensor& saved, const Tensor& offsets, const Tensor& offsets_k, int64_t landmarks,
-    int64_t inverse_steps, double scale);
+    int64_t exact_up_to, int64_t inverse_steps, double scale);
 
 // As for Nystrom: with `save` also E k and F v, see linformer_saved.h.
 using LinformerAttention = std::tuple<Tensor, Tensor>(const Tensor& q, const Tensor& k,

@@ -72,6 +72,26 @@ const Kind kNystromConv = {
                                       x[3]);
     }};
 
+// Between the lengths of most cases: batches mix sequences below, at and above it.
+NystromOptions partly_exact(const AttentionCase& c) {
+  for (const int64_t n : c.lengths) {
+    if (n > c.m && n < c.longest()) return {.landmarks = c.m, .exact_up_to = n, .conv = kTaps};
+  }
+  return {.landmarks = c.m, .exact_up_to = c.m + 1, .conv = kTaps};
+}
+
+const Kind kNystromPartlyExact = {
+    "nystrom_partly_exact", [](const AttentionCase& c) -> Tensors { return {c.filter(4, kTaps)}; },
+    [](const AttentionCase& c, const Tensors& x, const Tensor& offsets) {
+      return nystrom_attention(x[0], x[1], x[2], offsets, partly_exact(c), x[3]);
+    },
+    [](const AttentionCase& c, const Tensors& x, const Tensor& offsets) {
+      return reference::nystrom_attention(x[0], x[1], x[2], offsets, partly_exact(c), x[3]);
+    },
+    [](const AttentionCase& c, const Tensors& x, const Tensor& mask) {
+      return padded_nystrom_attention(x[0], x[1], x[2], mask, partly_exact(c), x[3]);
+    }};
+
 Tensor linformer(const AttentionCase&, const Tensors& x, const Tensor& offsets) {
   return linformer_attention(x[0], x[1], x[2], x[3], x[4], offsets);
 }
@@ -285,7 +305,8 @@ std::string name_of(const ::testing::TestParamInfo<std::tuple<Kind, AttentionCas
 
 INSTANTIATE_TEST_SUITE_P(All, Attention,
                          ::testing::Combine(::testing::Values(kExact, kNystrom, kNystromConv,
-                                                              kLinformer, kLinformerPerHead),
+                                                              kNystromPartlyExact, kLinformer,
+                                                              kLinformerPerHead),
                                             ::testing::ValuesIn(testing::attention_cases())),
                          name_of);
 
@@ -312,6 +333,26 @@ TEST(NystromAttention, EqualsExactAttentionUpToAsManyTokensAsLandmarks) {
   }
 }
 
+// Of a batch whose sequences are one token shorter than exact_up_to, as long, and one token longer.
+TEST(NystromAttention, IsExactUpToAsManyTokensAsAsked) {
+  const AttentionCase c{{99, 100, 101}, 2, 16, 8};
+  const NystromOptions options{.landmarks = c.m, .exact_up_to = 100};
+  for (const auto dtype : {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble}) {
+    AttentionCase typed = c;
+    typed.dtype = dtype;
+    const Tensors x = {typed.random(1), typed.random(2), typed.random(3)};
+    const Tensor got = nystrom_attention(x[0], x[1], x[2], c.offsets(), options);
+    const Tensor exact = exact_attention(x[0], x[1], x[2], c.offsets());
+    const Tensor nystrom = nystrom_attention(x[0], x[1], x[2], c.offsets(), {.landmarks = c.m});
+    const Tensors wide = to(x, at::kDouble);
+    const Tensor oracle = reference::exact_attention(wide[0], wide[1], wide[2], c.offsets());
+    EXPECT_TRUE(
+        close_to_oracle(got.narrow(0, 0, 199), exact.narrow(0, 0, 199), oracle.narrow(0, 0, 199)));
+    EXPECT_TRUE(same_bits(got.narrow(0, 199, 101), nystrom.narrow(0, 199, 101)));
+    EXPECT_GT(max_error(got.narrow(0, 199, 101), exact.narrow(0, 199, 101)), 0.01);
+  }
+}
+
 TEST(NystromAttention, TakesAnyOddNumberOfTaps) {
   const AttentionCase c{{130, 3}, 2, 8, 16, at::kDouble};
   for (const int64_t taps : {1, 33, 255}) {
@@ -322,6 +363,17 @@ TEST(NystromAttention, TakesAnyOddNumberOfTaps) {
               1e-11)
         << taps << " taps";
   }
+}
+
+TEST(CrossAttention, IsExactWhereQueriesOrKeysAreFewEnough) {
+  const AttentionCase queries{{20, 50, 50}, 2, 8, 4}, keys{{50, 20, 50}, 2, 8, 4};
+  const Tensor q = queries.random(1), k = keys.random(2), v = keys.random(3);
+  const Tensor offsets = queries.offsets(), offsets_k = keys.offsets();
+  const Tensor got =
+      nystrom_cross_attention(q, k, v, offsets, offsets_k, {.landmarks = 4, .exact_up_to = 20});
+  const Tensor exact = exact_cross_attention(q, k, v, offsets, offsets_k);
+  EXPECT_LE(max_error(got.narrow(0, 0, 70), exact.narrow(0, 0, 70)), 1e-5);
+  EXPECT_GT(max_error(got.narrow(0, 70, 50), exact.narrow(0, 70, 50)), 0.01);
 }
 
 TEST(CrossAttention, MatchesThePlainFormulaAndGivesZerosWithoutKeys) {

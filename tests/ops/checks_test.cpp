@@ -246,6 +246,11 @@ TEST_F(Checks, OptionsNameTheirRange) {
                      "landmarks = 0; it must be from 1 to 4096. Choose a value in that range.");
   expect_value_error([&] { nystrom_attention(q, q, q, offsets, {.landmarks = 4097}); },
                      "landmarks = 4097; it must be from 1 to 4096.");
+  expect_value_error([&] { nystrom_attention(q, q, q, offsets, {.exact_up_to = -1}); },
+                     "exact_up_to = -1; it must be from 0 to 65536. Choose a value in that range.");
+  expect_value_error(
+      [&] { padded_nystrom_attention(padded, padded, padded, {}, {.exact_up_to = 65537}); },
+      "lowrank::padded_nystrom_attention: exact_up_to = 65537; it must be from 0 to 65536.");
   expect_value_error([&] { nystrom_attention(q, q, q, offsets, {.inverse_steps = 33}); },
                      "inverse_steps = 33; it must be from 1 to 32.");
   expect_value_error(

@@ -40,10 +40,15 @@ def calls():
         ("nystrom", lambda *t: ops.nystrom_attention(*t, OFFSETS, landmarks=3), (q, k, v)),
         ("nystrom with a filter",
          lambda q, k, v, w: ops.nystrom_attention(q, k, v, OFFSETS, w, landmarks=3), (q, k, v, w)),
+        ("nystrom, partly exact",
+         lambda *t: ops.nystrom_attention(*t, OFFSETS, landmarks=1, exact_up_to=2), (q, k, v)),
         ("linformer", lambda *t: ops.linformer_attention(*t, OFFSETS), (q, k, v, e, f)),
         ("padded exact", lambda *t: ops.padded_exact_attention(*t, mask), (pq, pk, pv)),
         ("padded nystrom",
          lambda *t: ops.padded_nystrom_attention(*t, mask, landmarks=2), (pq, pk, pv)),
+        ("padded nystrom, partly exact",
+         lambda *t: ops.padded_nystrom_attention(*t, mask, landmarks=1, exact_up_to=2),
+         (pq, pk, pv)),
         ("padded linformer",
          lambda *t: ops.padded_linformer_attention(*t, None, mask), (pq, pk, pv, e)),
         ("project_sequences", lambda x, e: ops.project_sequences(x, e, OFFSETS), (x, e)),
@@ -62,8 +67,10 @@ class Ops(unittest.TestCase):
         expected = torch.cat([softmax_attention(*(x[a:b] for x in (q, k, v)))
                               for a, b in ((0, 2), (2, 8))])
         torch.testing.assert_close(ops.exact_attention(q, k, v, OFFSETS), expected)
-        # No more tokens than landmarks: exact too.
+        # No more tokens than landmarks, or than exact_up_to: exact too.
         torch.testing.assert_close(ops.nystrom_attention(q, k, v, OFFSETS, landmarks=6), expected)
+        torch.testing.assert_close(
+            ops.nystrom_attention(q, k, v, OFFSETS, landmarks=2, exact_up_to=6), expected)
 
     def test_linformer_is_the_plain_formula_on_projected_keys_and_values(self):
         q, k, v, e = numbers(6, 2, 3), numbers(6, 2, 3), numbers(6, 2, 3), numbers(4, 9)
@@ -103,6 +110,7 @@ class Ops(unittest.TestCase):
         for op, arguments, options in (
                 (ops.exact_attention, (q, k, v, OFFSETS), {}),
                 (ops.nystrom_attention, (q, k, v, OFFSETS, w), {"landmarks": 3}),
+                (ops.nystrom_attention, (q, k, v, OFFSETS, w), {"landmarks": 1, "exact_up_to": 2}),
                 (ops.linformer_attention, (q, k, v, e, None, OFFSETS), {}),
                 (ops.padded_nystrom_attention, (p, p, p, torch.tensor([4, 2])), {"landmarks": 2}),
                 (ops.segment_means, (q, OFFSETS, 3), {}),
