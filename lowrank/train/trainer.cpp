@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <ATen/autocast_mode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "lowrank/base/file.h"
+#include "lowrank/train/autocast.h"
 #include "lowrank/train/checkpoint.h"
 #include "lowrank/train/inputs.h"
 #include "lowrank/train/metrics_log.h"
@@ -40,28 +40,6 @@ class WriteFailed : public Error {
 
 // Thrown out of an evaluation by its progress callback when the run is to stop.
 struct Stopped {};
-
-// Matrix products in bfloat16 while in scope; parameters, gradients and sums stay float32.
-class Autocast {
- public:
-  Autocast(at::Device device, Precision precision)
-      : device_(device.type()), on_(precision == Precision::kBfloat16) {
-    if (!on_) return;
-    at::autocast::set_autocast_dtype(device_, at::kBFloat16);
-    at::autocast::set_autocast_enabled(device_, true);
-  }
-  ~Autocast() {
-    if (!on_) return;
-    at::autocast::set_autocast_enabled(device_, false);
-    at::autocast::clear_cache();  // it holds the parameters of this step in bfloat16
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  at::DeviceType device_;
-  bool on_;
-};
 
 at::Device checked_device(const std::string& name) {
   const bool cpu = name == "cpu", cuda = name == "cuda" || name.starts_with("cuda:");
