@@ -40,7 +40,10 @@ std::string in_words(LinformerProjection projection) {
 struct KindInWords {
   std::string operator()(const ExactOptions&) const { return "exact"; }
   std::string operator()(const NystromOptions& o) const {
-    return fmt::format("nystrom, {} landmarks{}", o.landmarks,
+    return fmt::format("nystrom, {} landmarks{}{}", o.landmarks,
+                       o.exact_up_to > o.landmarks
+                           ? fmt::format(", exact up to {} rows", grouped(o.exact_up_to))
+                           : "",
                        o.conv > 0 ? fmt::format(", convolution of {} taps", o.conv) : "");
   }
   std::string operator()(const LinformerOptions& o) const {

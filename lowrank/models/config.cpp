@@ -20,6 +20,9 @@ void describe_kind(ConfigFields& fields, ExactOptions& kind) {
 
 void describe_kind(ConfigFields& fields, NystromOptions& kind) {
   fields.number("landmarks", kind.landmarks, 1, 65536);
+  if (fields.reading() || kind.exact_up_to != kToBeMeasured) {
+    fields.number("exact_up_to", kind.exact_up_to, 0, NystromOptions::kMostExact);
+  }
   fields.number("inverse_steps", kind.inverse_steps, 1, 32);
   fields.number("conv", kind.conv, 0, 65535);
   fields.number("scale", kind.scale, 0, kMostScale);
@@ -41,20 +44,29 @@ void describe_kind(ConfigFields& fields, LinformerOptions& kind) {
   fields.number("scale", kind.scale, 0, kMostScale);
 }
 
-// The alternatives of AttentionKind, in its order.
-enum class KindName { kExact, kNystrom, kLinformer };
+// The alternatives of AttentionKind, in its order; and Nystrom attention that is to be measured.
+enum class KindName { kExact, kNystrom, kLinformer, kAuto };
+
+KindName name_of(const AttentionKind& kind) {
+  const auto* nystrom = std::get_if<NystromOptions>(&kind);
+  if (nystrom && nystrom->exact_up_to == kToBeMeasured) return KindName::kAuto;
+  return static_cast<KindName>(kind.index());
+}
 
 void describe_attention(ConfigFields& fields, AttentionKind& kind) {
   fields.required("kind");
-  KindName name = static_cast<KindName>(kind.index());
+  const KindName before = name_of(kind);
+  KindName name = before;
   fields.choice("kind", name,
                 {{"exact", KindName::kExact},
                  {"nystrom", KindName::kNystrom},
-                 {"linformer", KindName::kLinformer}});
-  if (static_cast<size_t>(name) != kind.index()) {
+                 {"linformer", KindName::kLinformer},
+                 {"auto", KindName::kAuto}});
+  if (name != before) {
     if (name == KindName::kExact) kind = ExactOptions{};
     if (name == KindName::kNystrom) kind = NystromOptions{};
     if (name == KindName::kLinformer) kind = LinformerOptions{};
+    if (name == KindName::kAuto) kind = NystromOptions{.exact_up_to = kToBeMeasured};
   }
   std::visit([&](auto& options) { describe_kind(fields, options); }, kind);
 }
@@ -83,6 +95,10 @@ void describe_embeddings(ConfigFields& fields, nn::EmbeddingsOptions& embeddings
 }
 
 void check_nystrom(const NystromOptions& kind, const std::string& place) {
+  if (kind.exact_up_to == kToBeMeasured) {
+    fail(place,
+         "kind = \"auto\"; a model needs the number that training measures. Set exact_up_to.");
+  }
   if (kind.conv > 0 && kind.conv % 2 == 0) {
     fail(place, fmt::format("conv = {}; it must be odd, or 0 for none. Use {}.", kind.conv,
                             kind.conv + 1));

@@ -12,6 +12,10 @@
 
 namespace lowrank::models {
 
+// NystromOptions::exact_up_to of an attention of kind "auto" that names none: an instruction to
+// measure from which length on Nystrom attention is the faster. A model is made with the number.
+inline constexpr int64_t kToBeMeasured = -1;
+
 enum class Task { kClassification, kMaskedLanguageModel };
 enum class Pooling { kMean, kCls };
 
@@ -39,7 +43,7 @@ struct ModelConfig {
 void describe(ConfigFields& fields, ModelConfig& config);
 
 // Throws Error naming field, rule and remedy: heads divide width, attention has 1 or `layers`
-// entries, MLM keeps one row a token ...
+// entries, MLM keeps one row a token, no attention is yet to be measured ...
 void check(const ModelConfig& config, const std::string& where);
 
 // The kind of layer i.

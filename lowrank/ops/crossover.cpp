@@ -13,7 +13,7 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kFewestRounds = 5, kMostRounds = 25;
-constexpr double kSecondsALength = 0.3;  // for the rounds between the two bounds
+constexpr double kSecondsALength = 0.2;  // for the rounds between the two bounds
 
 // Numbers that leave LibTorch's default generator, and with it a training, as they were.
 Tensor random(uint64_t seed, const AttentionShape& shape, int64_t n) {

@@ -47,7 +47,7 @@ struct AttentionShape {
 };
 
 // find_crossover between the two ways in which nystrom_attention does a sequence, exact and not; its
-// exact_up_to is not read. Takes some tenths of a second for 64 landmarks. `now` is for tests.
+// exact_up_to is not read. Takes a second or two for 64 landmarks. `now` is for tests.
 Crossover measure_crossover(const NystromOptions& nystrom, const AttentionShape& shape,
                             int64_t longest, const Seconds& now = steady_seconds);
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "lowrank/base/file.h"
+#include "lowrank/train/auto_attention.h"
 #include "lowrank/train/autocast.h"
 #include "lowrank/train/checkpoint.h"
 #include "lowrank/train/inputs.h"
@@ -95,14 +96,16 @@ Json fixed_part(const Recipe& recipe) {
   return fixed;
 }
 
-void check_resumable(const fs::path& last, const Recipe& recipe) {
+// The recipe with what the run in `last` measured at its start.
+Recipe resumable(const fs::path& last, const Recipe& recipe) {
   if (!fs::exists(last)) {
     throw Error(
         fmt::format("train: {} is missing; there is nothing to resume. Start without --resume.",
                     last.string()));
   }
-  const std::string key = differing_key(fixed_part(load_saved_recipe(last)), fixed_part(recipe));
-  if (key.empty()) return;
+  const Recipe saved = load_saved_recipe(last), complete = with_attention_of(recipe, saved);
+  const std::string key = differing_key(fixed_part(saved), fixed_part(complete));
+  if (key.empty()) return complete;
   throw Error(
       fmt::format("train: the recipe's {} differs from the run's in {}; a run goes on with its "
                   "own model and data. Set it back, or start in another train.output.",
@@ -115,6 +118,16 @@ void check_unused(const fs::path& output) {
       fmt::format("train: {} already holds a run. Go on with it by --resume, set train.output to "
                   "another folder, or remove this one.",
                   output.string()));
+}
+
+// What decides the model's results must not hang on the machine that reads it: the recipe has the
+// number from here on.
+Recipe measured(const Recipe& recipe, Watcher& watcher) {
+  checked_device(recipe.train.device);
+  const auto measure = [](const NystromOptions& nystrom, const AttentionShape& shape,
+                          int64_t longest) { return measure_crossover(nystrom, shape, longest); };
+  return with_measured_attention(recipe, measure,
+                                 [&](const std::string& note) { watcher.on_note(note); });
 }
 
 std::shared_ptr<models::Model> make_model(const Recipe& recipe, bool resume) {
@@ -420,15 +433,16 @@ class Run {
 
 TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
                   const std::atomic<bool>& stop) {
-  const Recipe complete = completed(recipe, splits.train);
+  Recipe complete = completed(recipe, splits.train);
   const fs::path output = recipe.train.output;
   for (const char* name : {"last", "best"}) restore_directory(output / name);
+  if (recipe.train.threads > 0) at::set_num_threads(static_cast<int>(recipe.train.threads));
   if (resume) {
-    check_resumable(output / "last", complete);
+    complete = resumable(output / "last", complete);
   } else {
     check_unused(output);
+    complete = measured(complete, watcher);
   }
-  if (recipe.train.threads > 0) at::set_num_threads(static_cast<int>(recipe.train.threads));
   return Run(complete, splits, watcher, resume, stop).run();
 }
 

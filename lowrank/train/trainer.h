@@ -56,6 +56,9 @@ struct TrainResult {
 // uninterrupted one on the same machine with the same number of threads; only the "seconds" of
 // metrics.jsonl differ. A run limited by minutes follows the clock, which no two runs share.
 //
+// Attention of kind "auto" is measured at the start of a run, which on_note tells of; from there on
+// the recipe has the result, and resuming measures nothing.
+//
 // `stop` (set by a signal handler) ends after the step in progress, or in the middle of an
 // evaluation, with last/ saved. Training seeds and uses the process's default random generators.
 //

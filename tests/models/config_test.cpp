@@ -47,13 +47,15 @@ ModelConfig unusual_config() {
   embeddings.segments = 2;
   embeddings.norm = true;
   embeddings.dropout = 0.125;
-  config.attention = {ExactOptions{.scale = 0.5},
-                      NystromOptions{.landmarks = 32, .inverse_steps = 7, .conv = 9, .scale = 0.75},
-                      LinformerOptions{.projected = 8,
-                                       .max_length = 800,
-                                       .sharing = LinformerSharing::kLayerwise,
-                                       .projection = LinformerProjection::kConv,
-                                       .scale = 0.25}};
+  config.attention = {
+      ExactOptions{.scale = 0.5},
+      NystromOptions{
+          .landmarks = 32, .exact_up_to = 224, .inverse_steps = 7, .conv = 9, .scale = 0.75},
+      LinformerOptions{.projected = 8,
+                       .max_length = 800,
+                       .sharing = LinformerSharing::kLayerwise,
+                       .projection = LinformerProjection::kConv,
+                       .scale = 0.25}};
   config.pooling = Pooling::kCls;
   config.classes = {"a", "b", "c"};
   return config;
@@ -87,6 +89,29 @@ TEST(ModelConfig, ReadsOneAttentionTableOrOneALayer) {
   EXPECT_EQ(nystrom->landmarks, 8);
 }
 
+ModelConfig config_of(const std::string& toml) {
+  ModelConfig config;
+  read_config(parse_toml(toml, "recipe.toml"), "recipe.toml",
+              [&](ConfigFields& fields) { describe(fields, config); });
+  return config;
+}
+
+TEST(ModelConfig, OfKindAutoIsNystromAttentionToBeMeasured) {
+  const ModelConfig config = config_of("attention = {kind = \"auto\", landmarks = 8}");
+  const auto& nystrom = std::get<NystromOptions>(config.attention[0]);
+  EXPECT_EQ(nystrom, (NystromOptions{.landmarks = 8, .exact_up_to = kToBeMeasured}));
+  const Json json = written(config);
+  EXPECT_EQ(json["attention"][0]["kind"], "auto");
+  EXPECT_FALSE(json["attention"][0].contains("exact_up_to"));
+  EXPECT_EQ(written(config_of("attention = {kind = \"auto\", landmarks = 8}")), json);
+}
+
+TEST(ModelConfig, OfKindAutoWithANumberIsMeasuredAlready) {
+  const ModelConfig config = config_of("attention = {kind = \"auto\", exact_up_to = 224}");
+  EXPECT_EQ(std::get<NystromOptions>(config.attention[0]), NystromOptions{.exact_up_to = 224});
+  EXPECT_EQ(written(config)["attention"][0]["kind"], "nystrom");
+}
+
 struct Mistake {
   std::string name, toml, fact, remedy;
 };
@@ -112,6 +137,10 @@ INSTANTIATE_TEST_SUITE_P(
                 "Set heads to a divisor"},
         Mistake{"Entries", "layers = 3\nattention = [{kind = \"exact\"}, {kind = \"exact\"}]",
                 "attention has 2 entries for 3 layers", "Add or remove"},
+        Mistake{"ToBeMeasured", "attention = {kind = \"auto\"}",
+                "attention[0]: kind = \"auto\"; a model needs the number", "Set exact_up_to"},
+        Mistake{"ExactUpTo", "attention = {kind = \"nystrom\", exact_up_to = -1}",
+                "attention.exact_up_to = -1", "from 0 to 65536"},
         Mistake{"EvenConvolution", "attention = {kind = \"nystrom\", conv = 4}",
                 "attention[0]: conv = 4; it must be odd", "Use 5"},
         Mistake{"ProjectedTooLong",

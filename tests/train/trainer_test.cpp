@@ -316,6 +316,30 @@ TEST_F(Train, RefusesToResumeWithAnotherModelOrOtherData) {
                {"training examples have changed"});
 }
 
+// Whatever this machine's speed decides, the run keeps it.
+TEST_F(Train, MeasuresAutoAttentionOnceAndResumesWithWhatItFound) {
+  Recipe recipe = tiny_recipe(in("auto"));
+  recipe.model.attention = {NystromOptions{.landmarks = 4, .exact_up_to = models::kToBeMeasured}};
+  Recorder first(4);
+  const data::Splits splits = make_splits();
+  train(recipe, splits, first, false, first.stop);
+  EXPECT_THAT(first.notes, Contains(HasSubstr("attention[0]: auto chose exact attention up to")));
+  const AttentionKind chosen = load_saved_recipe(in("auto")).model.attention[0];
+  const auto& nystrom = std::get<NystromOptions>(chosen);
+  EXPECT_GE(nystrom.exact_up_to, 4);
+  EXPECT_LE(nystrom.exact_up_to, 32);
+
+  Recorder second;
+  train(recipe, splits, second, true, second.stop);
+  EXPECT_THAT(second.notes, ::testing::Not(Contains(HasSubstr("auto"))));
+  EXPECT_EQ(std::get<NystromOptions>(load_trained(in("auto")).model->config().attention[0]),
+            nystrom);
+  recipe.model.attention = {chosen};
+  recipe.train.output = in("chosen").string();
+  run(recipe);
+  expect_same_run(in("auto"), in("chosen"));
+}
+
 TEST_F(Train, RefusesDataThatDoesNotFit) {
   data::Splits splits = make_splits();
   Recorder recorder;
