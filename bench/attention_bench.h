@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "bench/counting_allocator.h"
 #include "lowrank/base/build_info.h"
 #include "lowrank/base/cpu_level.h"
+#include "lowrank/ops/counting_allocator.h"
 #include "lowrank/ops/exact.h"
 #include "tests/support/attention_cases.h"
 

@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace lowrank::bench {
+namespace lowrank {
 
 // LibTorch's allocator of CPU tensors, with a count of the bytes that they hold. What a library takes
 // for itself, as a BLAS does to pack its operands, is not seen.
@@ -63,4 +63,4 @@ class PeakBytes {
   const int64_t before_ = CountingAllocator::held_;
 };
 
-}  // namespace lowrank::bench
+}  // namespace lowrank
