@@ -11,6 +11,7 @@
 
 #include "lowrank/base/build_info.h"
 #include "lowrank/cli/baseline_command.h"
+#include "lowrank/cli/bench_command.h"
 #include "lowrank/cli/data_command.h"
 #include "lowrank/cli/eval_command.h"
 #include "lowrank/cli/info_command.h"
@@ -43,6 +44,7 @@ std::vector<Command> add_commands(CLI::App& program) {
       add_command<DataFlags>(program, "data", "Show what a recipe's data holds"),
       add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),
       add_command<BaselineFlags>(program, "baseline", "Measure a simple model on a recipe's data"),
+      add_command<BenchFlags>(program, "bench", "Measure time and memory of the attention kinds"),
   };
 }
 

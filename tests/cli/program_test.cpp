@@ -40,13 +40,14 @@ TEST_P(EveryCommand, FailsWithOneSentenceWhereItsArgumentIsMissing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryCommand,
-                         ::testing::Values("train", "eval", "predict", "data", "info", "baseline"),
+                         ::testing::Values("train", "eval", "predict", "data", "info", "baseline",
+                                           "bench"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Program, ListsItsCommandsInTheHelp) {
   const Ran ran = lowrank({"--help"});
   EXPECT_EQ(ran.status, 0);
-  for (const char* command : {"train", "eval", "predict", "data", "info", "baseline"}) {
+  for (const char* command : {"train", "eval", "predict", "data", "info", "baseline", "bench"}) {
     EXPECT_THAT(ran.out, HasSubstr(std::string("\n  ") + command + " "));
   }
 }

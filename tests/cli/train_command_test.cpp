@@ -3,10 +3,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include "lowrank/base/config.h"
 #include "lowrank/base/file.h"
+#include "tests/cli/signal_on.h"
 #include "tests/cli/tiny_task.h"
 
 namespace lowrank::testing {
@@ -14,24 +14,6 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// Sends this process a signal as soon as `text` has been written to it.
-class SignalOn final : public std::stringbuf {
- public:
-  SignalOn(std::string text, int number) : text_(std::move(text)), number_(number) {}
-
- private:
-  int sync() override {
-    if (!sent_ && str().find(text_) != std::string::npos) {
-      sent_ = true;
-      raise(number_);
-    }
-    return 0;
-  }
-  const std::string text_;
-  const int number_;
-  bool sent_ = false;
-};
 
 std::string weights(const TinyTask& task) {
   return read_file(std::filesystem::path(task.model()) / "last" / "model.safetensors");
