@@ -9,7 +9,6 @@
 //       A training step of a classifier on one sequence: 6 pre-LN layers of width 384, 6 heads.
 //       bfloat16 means autocast, as in `lowrank train`.
 #include <ATen/ATen.h>
-#include <ATen/autocast_mode.h>
 
 #include <chrono>
 #include <cstdio>
@@ -22,6 +21,7 @@
 
 #include "lowrank/io/safetensors.h"
 #include "lowrank/models/model.h"
+#include "lowrank/train/autocast.h"
 #include "lowrank/train/optimizer.h"
 
 namespace {
@@ -73,13 +73,15 @@ std::function<void()> training(const std::string& kind, at::ScalarType dtype, in
                               .offsets = at::tensor({int64_t{0}, n}, at::kLong),
                               .segments = {}};
   const at::Tensor label = at::tensor({int64_t{1}}, at::kLong);
+  const auto precision =
+      dtype == at::kBFloat16 ? train::Precision::kBfloat16 : train::Precision::kFloat32;
   return [=] {
     optimizer->zero_grad();
-    at::autocast::set_autocast_dtype(at::kCPU, at::kBFloat16);
-    at::autocast::set_autocast_enabled(at::kCPU, dtype == at::kBFloat16);
-    const at::Tensor loss = model->loss(inputs, label);
-    at::autocast::set_autocast_enabled(at::kCPU, false);
-    at::autocast::clear_cache();
+    at::Tensor loss;
+    {
+      const train::Autocast autocast(at::kCPU, precision);
+      loss = model->loss(inputs, label);
+    }
     loss.backward();
     optimizer->step(1.0);
   };

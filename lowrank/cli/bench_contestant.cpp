@@ -94,6 +94,7 @@ Contestant layer(const BenchFlags& flags, const std::string& name, int64_t n) {
     parameters[shared.key()].copy_(shared.value());
   if (chosen->attention->filter.defined()) chosen->attention->filter.zero_();
   chosen->to(dtype_of(flags));
+  chosen->train(flags.backward);
 
   at::manual_seed(kSeed);
   const Tensor x = at::randn({n, flags.heads * flags.head_size}).to(dtype_of(flags));
@@ -135,6 +136,7 @@ Contestant model(const BenchFlags& flags, const models::ModelConfig& config,
                  const std::string& name, int64_t n) {
   const auto made = make_model(flags, config, name, n);
   made->to(dtype_of(flags));
+  made->train(flags.backward);
   const models::Inputs inputs = tokens_of(config, n);
   const Tensor labels = labels_of(config, n);
   const bool backward = flags.backward;

@@ -16,6 +16,14 @@ NystromOptions* unmeasured(AttentionKind& attention) {
   return kind && kind->exact_up_to == models::kToBeMeasured ? kind : nullptr;
 }
 
+// Refuses what no measured number would make right.
+void check_the_rest(models::ModelConfig model) {
+  for (AttentionKind& attention : model.attention) {
+    if (NystromOptions* kind = unmeasured(attention)) kind->exact_up_to = 0;
+  }
+  check(model, "model");
+}
+
 AttentionShape shape_of(const Recipe& recipe) {
   return {.heads = recipe.model.heads,
           .head_size = recipe.model.width / recipe.model.heads,
@@ -58,6 +66,7 @@ std::string in_words(const Crossover& found, const char* rows) {
 }  // namespace
 
 Recipe with_measured_attention(Recipe recipe, const MeasureCrossover& measure, const Note& note) {
+  check_the_rest(recipe.model);
   const char* const rows = recipe.model.embeddings.patch == 1 ? "tokens" : "rows";
   std::vector<std::pair<NystromOptions, Crossover>> known;
   for (size_t i = 0; i < recipe.model.attention.size(); ++i) {

@@ -17,7 +17,7 @@ using Note = std::function<void(const std::string&)>;
 // The recipe with each attention of kind "auto" made Nystrom attention with a number for exact_up_to:
 // measured for the recipe's heads, dtype and device, forward and backward, on lengths up to
 // data.max_length. `note` gets one sentence for each, with what was chosen and why. Entries that are
-// alike are measured once.
+// alike are measured once. Throws Error for a model that would be wrong with any number.
 Recipe with_measured_attention(Recipe recipe, const MeasureCrossover& measure, const Note& note);
 
 // The recipe with the numbers of `saved`, the same recipe after with_measured_attention.

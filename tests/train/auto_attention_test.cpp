@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lowrank/base/error.h"
 #include "tests/train/synthetic.h"
 
 namespace lowrank::train {
@@ -55,6 +56,19 @@ struct Measured {
 };
 
 const Crossover kAt224 = {224, {{128, 1e-3, 2e-3, 2}, {256, 1.9e-3, 1.6e-3, 0.84}}};
+
+TEST(AutoAttention, RefusesAWrongModelBeforeItMeasures) {
+  Recipe recipe = recipe_with({kAuto});
+  recipe.model.heads = 7;
+  bool asked = false;
+  const auto measure = [&](const NystromOptions&, const AttentionShape&, int64_t) {
+    asked = true;
+    return kAt224;
+  };
+  EXPECT_THAT([&] { with_measured_attention(recipe, measure, [](const std::string&) {}); },
+              ::testing::ThrowsMessage<Error>(HasSubstr("heads = 7 does not divide width = 768")));
+  EXPECT_FALSE(asked);
+}
 
 TEST(AutoAttention, BecomesNystromAttentionWithTheMeasuredNumberAndSaysWhy) {
   const Measured measured(kAt224, {kAuto});
