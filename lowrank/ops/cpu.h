@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+
 #include "lowrank/ops/signatures.h"
 
 // The CPU implementations on our own kernels (kernels/cpu/table.h): float32 and bfloat16, a head
@@ -9,6 +11,12 @@
 namespace lowrank::cpu {
 
 using at::Tensor;
+
+// A sequence of more keys than this goes to LibTorch's flash attention, which is then the faster:
+// docs/benchmarks.md.
+inline constexpr int64_t kFewKeys = 4096;
+signatures::ExactAttention exact_attention;
+signatures::ExactAttentionBackward exact_attention_backward;
 
 signatures::NystromAttention nystrom_attention;
 signatures::NystromAttentionBackward nystrom_attention_backward;

@@ -40,6 +40,10 @@ std::string cpu_variant(const Problem& problem) {
   return name(kernels::table_level(cpu_level(), element));
 }
 
+std::string exact_variant(const Problem& problem) {
+  return cpu_variant(problem) + ", libtorch above " + std::to_string(cpu::kFewKeys) + " keys";
+}
+
 template <class Forward, class Backward>
 KernelChoice choice(const char* op, const Implementations<Forward, Backward>& list,
                     const Problem& problem) {
@@ -61,6 +65,8 @@ KernelChoice choice(const char* op, const Implementations<Forward, Backward>& li
 
 const ExactImplementations& exact_implementations() {
   static const ExactImplementations list = {
+      {"cpu", refuse_for_kernels, cpu::exact_attention, cpu::exact_attention_backward,
+       exact_variant},
       {"libtorch", refuse_other_devices, libtorch::exact_attention,
        libtorch::exact_attention_backward},
       {"reference", refuse_nothing, fallback::exact_attention, fallback::exact_attention_backward}};

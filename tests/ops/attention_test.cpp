@@ -310,6 +310,13 @@ INSTANTIATE_TEST_SUITE_P(All, Attention,
                                             ::testing::ValuesIn(testing::attention_cases())),
                          name_of);
 
+// Exact attention has two ways on a CPU, by a sequence's length; these batches need both.
+INSTANTIATE_TEST_SUITE_P(ShortAndLong, Attention,
+                         ::testing::Combine(::testing::Values(kExact),
+                                            ::testing::Values(AttentionCase{
+                                                {4097, 5, 0, 300}, 1, 8, 4})),
+                         name_of);
+
 TEST(PaddedAttention, AllFalseRowsGiveZerosAndFiniteGradients) {
   const AttentionCase c{{4, 4}, 2, 8, 2};
   const Tensor mask = at::zeros({2, 4}, at::kBool);
@@ -374,6 +381,19 @@ TEST(CrossAttention, IsExactWhereQueriesOrKeysAreFewEnough) {
   const Tensor exact = exact_cross_attention(q, k, v, offsets, offsets_k);
   EXPECT_LE(max_error(got.narrow(0, 0, 70), exact.narrow(0, 0, 70)), 1e-5);
   EXPECT_GT(max_error(got.narrow(0, 70, 50), exact.narrow(0, 70, 50)), 0.01);
+}
+
+TEST(CrossAttention, TakesFewAndManyKeysInOneBatch) {
+  const AttentionCase queries{{1100, 3}, 2, 8, 4}, keys{{9, 4100}, 2, 8, 4};
+  const Tensor q = queries.random(1).requires_grad_(), k = keys.random(2).requires_grad_(),
+               v = keys.random(3).requires_grad_(), g = queries.random(4);
+  const Tensor offsets = queries.offsets(), offsets_k = keys.offsets();
+  const Tensor got = exact_cross_attention(q, k, v, offsets, offsets_k);
+  const Tensor plain = reference::exact_attention(q, k, v, offsets, std::nullopt, offsets_k);
+  EXPECT_LE(max_error(got, plain), 1e-5);
+  const Tensors gradients = torch::autograd::grad({got}, {q, k, v}, {g});
+  const Tensors plain_gradients = torch::autograd::grad({plain}, {q, k, v}, {g});
+  for (size_t i = 0; i < 3; ++i) EXPECT_LE(max_error(gradients[i], plain_gradients[i]), 1e-4) << i;
 }
 
 TEST(CrossAttention, MatchesThePlainFormulaAndGivesZerosWithoutKeys) {

@@ -87,8 +87,8 @@ TEST(ResizeProjection, KeepsTheProjectionOfAConstantSequence) {
 }
 
 TEST(Dispatch, SaysWhatIsTakenAndWhyNotTheOthers) {
-  const std::set<std::string> with_kernels = {"nystrom_attention", "linformer_attention",
-                                              "project_sequences"};
+  const std::set<std::string> with_kernels = {"exact_attention", "nystrom_attention",
+                                              "linformer_attention", "project_sequences"};
   for (const KernelChoice& choice : describe_dispatch(at::kCPU, at::kFloat)) {
     const bool kernel = with_kernels.count(choice.op) > 0;
     EXPECT_EQ(choice.taken.substr(0, 4), kernel ? "cpu " : "libt") << choice.op;

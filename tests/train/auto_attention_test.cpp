@@ -25,6 +25,7 @@ Recipe recipe_with(const std::vector<AttentionKind>& attention) {
   recipe.model.embeddings.patch = 8;
   recipe.data.max_length = 16384;
   recipe.model.attention = attention;
+  recipe.model.layers = static_cast<int64_t>(attention.size());
   return recipe;
 }
 
