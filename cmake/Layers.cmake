@@ -138,7 +138,8 @@ set(LOWRANK_ISA_avx512_bf16 ${LOWRANK_ISA_avx512} -mavx512bf16)
 function(lowrank_isa name level source)
   target_sources(lowrank_${name} PRIVATE ${source})
   # GCC 12 takes its own header's deliberately undefined registers for mistakes (its bug 105593).
-  set(options -O3 $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  # Without exceptions: what they need would be a symbol that other files define too.
+  set(options -O3 -fno-exceptions $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     list(APPEND options ${LOWRANK_ISA_${level}})
   endif()

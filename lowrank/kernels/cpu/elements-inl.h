@@ -199,7 +199,7 @@ struct PairOperands {
                                       float* scratch) {
     const int64_t padded_rows = padded(rows), stride = padded(columns);
     for (int64_t j = 0; j < columns; j += 2) {
-      auto* unit = reinterpret_cast<IntAlias*>(scratch + j / 2 * padded_rows);
+      auto* unit = reinterpret_cast<PairAlias*>(scratch + j / 2 * padded_rows);
       for (int64_t i = 0; i < rows; i += kLanes) {
         Vector low = {}, high = {};
         for (int64_t lane = 0; lane < kLanes && i + lane < rows; ++lane) {

@@ -19,7 +19,7 @@ struct FloatUnit {
 struct PairUnit {
   LOWRANK_INLINE __m512i read(const Unit* x) { return _mm512_loadu_si512(x); }
   LOWRANK_INLINE __m512i repeat(const Unit* x) {
-    return _mm512_set1_epi32(*reinterpret_cast<const IntAlias*>(x));
+    return _mm512_set1_epi32(*reinterpret_cast<const PairAlias*>(x));
   }
   LOWRANK_INLINE Vector multiply_add(__m512i a, __m512i b, Vector sum) {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);

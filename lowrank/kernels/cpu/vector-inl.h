@@ -17,7 +17,7 @@ typedef float Vector __attribute__((vector_size(4 * kLanes)));
 typedef float UnalignedVector __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
 typedef int32_t IntVector __attribute__((vector_size(4 * kLanes)));
 typedef float FloatAlias __attribute__((may_alias));
-typedef int32_t IntAlias __attribute__((may_alias));
+typedef int32_t PairAlias __attribute__((may_alias, aligned(2)));  // two of two bytes
 
 #define LOWRANK_INLINE static inline __attribute__((always_inline))
 
