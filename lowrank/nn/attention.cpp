@@ -143,12 +143,12 @@ at::Tensor AttentionImpl::split_heads(const at::Tensor& x) const {
 
 at::Tensor AttentionImpl::join_heads(const at::Tensor& x) {
   const at::Tensor rows = x.flatten(1);
-  if (packed_output_->fits(rows) && !is_training()) return (*packed_output_)(rows);
+  if (!is_training() && packed_output_->fits(rows)) return (*packed_output_)(rows);
   return at::dropout(output(rows), options_.dropout, is_training());
 }
 
 AttentionImpl::Projections AttentionImpl::project(const at::Tensor& x) {
-  if (packed_projections_->fits(x)) {
+  if (!is_training() && packed_projections_->fits(x)) {
     const std::vector<at::Tensor> parts =
         (*packed_projections_)(x)
             .view({x.size(0), 3, options_.heads, options_.width / options_.heads})

@@ -32,7 +32,6 @@ EncoderLayerImpl::EncoderLayerImpl(const EncoderLayerOptions& options) : options
   contract = register_module("contract", torch::nn::Linear(options.feed_forward, c));
   initialize(expand);
   initialize(contract);
-  activation_ = options.activation == "gelu" ? Activation::kGelu : Activation::kRelu;
   packed_expand_.emplace(std::vector{expand});
   packed_contract_.emplace(std::vector{contract});
 }
@@ -44,11 +43,12 @@ void EncoderLayerImpl::train(bool on) {
 }
 
 at::Tensor EncoderLayerImpl::feed_forward(const at::Tensor& x) {
-  if (packed_expand_->fits(x) && !is_training()) {
-    return (*packed_contract_)((*packed_expand_)(x, activation_));
+  const bool gelu = options_.activation == "gelu";
+  if (!is_training() && packed_expand_->fits(x)) {
+    return (*packed_contract_)((*packed_expand_)(x, gelu ? Activation::kGelu : Activation::kRelu));
   }
   const at::Tensor hidden = expand(x);
-  return contract(activation_ == Activation::kGelu ? at::gelu(hidden) : at::relu(hidden));
+  return contract(gelu ? at::gelu(hidden) : at::relu(hidden));
 }
 
 // Without gradients nothing is kept: sums take their first term's memory, and the rows pass the

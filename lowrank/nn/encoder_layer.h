@@ -46,7 +46,6 @@ class EncoderLayerImpl : public torch::nn::Module {
   at::Tensor infer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& shared_e);
 
   EncoderLayerOptions options_;
-  Activation activation_;
   std::optional<PackedLinear> packed_expand_, packed_contract_;
 };
 TORCH_MODULE(EncoderLayer);

@@ -3,11 +3,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/autocast_mode.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 
 #include <string_view>
 
 #include "lowrank/base/cpu_level.h"
+#include "lowrank/ops/dispatcher.h"
 
 namespace lowrank::nn {
 namespace {
@@ -26,13 +26,6 @@ constexpr const char* kMultiply = "mkldnn::_linear_pointwise";
 // The rows that oneDNN chooses its order for: always the same, so that the bits of a result do not
 // depend on what was computed first.
 constexpr int64_t kTypicalRows = 1024;
-
-template <class Signature>
-const auto& find_op(const char* name) {
-  static const auto op =
-      c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Signature>();
-  return op;
-}
 
 bool has_onednn() {
   static const bool found = at::globalContext().userEnabledMkldnn() &&
@@ -98,7 +91,8 @@ PackedLinear::Packed PackedLinear::pack(std::vector<Tensor> parameters,
     packed.versions.push_back(parameter.defined() ? version_of(parameter) : 0);
     packed.parameters.push_back(parameter.defined() ? parameter.detach() : parameter);
   }
-  packed.weight = find_op<Pack>(kPack).call(at::cat(weights), c10::SymInt(kTypicalRows));
+  static const auto reorder = find_op<Pack>(kPack);
+  packed.weight = reorder.call(at::cat(weights), c10::SymInt(kTypicalRows));
   packed.bias = at::cat(biases);
   return packed;
 }
@@ -121,9 +115,9 @@ Tensor PackedLinear::operator()(const Tensor& x, Activation activation) const {
   const char* name = activation == Activation::kNone   ? "none"
                      : activation == Activation::kGelu ? "gelu"
                                                        : "relu";
+  static const auto multiply = find_op<Multiply>(kMultiply);
   const c10::List<std::optional<at::Scalar>> no_scalars;
-  return find_op<Multiply>(kMultiply).call(x.to(dtype).contiguous(), weight, bias, name, no_scalars,
-                                           "none");
+  return multiply.call(x.to(dtype).contiguous(), weight, bias, name, no_scalars, "none");
 }
 
 }  // namespace lowrank::nn

@@ -31,64 +31,79 @@ Three differentiate(const Tensor& gradient, const Tensor& q, const Tensor& k, co
   return {grad_q, grad_k, grad_v};
 }
 
+// The offsets of sequences that lie one behind the other, and the rows at which they lie now.
+Tensor offsets_of(const std::vector<Rows>& sequences) {
+  std::vector<int64_t> offsets = {0};
+  for (const Rows& rows : sequences) offsets.push_back(offsets.back() + rows.count);
+  return at::tensor(offsets, at::kLong);
+}
+Tensor rows_of(const std::vector<Rows>& sequences) {
+  std::vector<Tensor> all;
+  for (const Rows& rows : sequences) all.push_back(at::arange(rows.begin, rows.begin + rows.count));
+  return at::cat(all);
+}
+
 // Some sequences of a batch as a batch of their own.
 class Part {
  public:
-  void add(const Rows& queries, const Rows& keys) {
-    begins_q_.push_back(begins_q_.back() + queries.count);
-    begins_k_.push_back(begins_k_.back() + keys.count);
-    rows_q_.push_back(at::arange(queries.begin, queries.begin + queries.count));
-    rows_k_.push_back(at::arange(keys.begin, keys.begin + keys.count));
-  }
-  bool empty() const { return rows_q_.empty(); }
-  Tensor offsets() const { return at::tensor(begins_q_, at::kLong); }
-  Tensor offsets_k() const { return at::tensor(begins_k_, at::kLong); }
+  Part(const std::vector<Rows>& queries, const std::vector<Rows>& keys)
+      : offsets(offsets_of(queries)),
+        offsets_k(offsets_of(keys)),
+        query_rows_(rows_of(queries)),
+        key_rows_(rows_of(keys)) {}
 
   // The part's rows of a tensor of the whole batch, and back.
-  Tensor queries_of(const Tensor& x) const { return x.index_select(0, at::cat(rows_q_)); }
-  Tensor keys_of(const Tensor& x) const { return x.index_select(0, at::cat(rows_k_)); }
+  Tensor queries_of(const Tensor& x) const { return x.index_select(0, query_rows_); }
+  Tensor keys_of(const Tensor& x) const { return x.index_select(0, key_rows_); }
   void store_queries(const Tensor& values, Tensor* x) const {
-    x->index_copy_(0, at::cat(rows_q_), values);
+    x->index_copy_(0, query_rows_, values);
   }
-  void store_keys(const Tensor& values, Tensor* x) const {
-    x->index_copy_(0, at::cat(rows_k_), values);
-  }
+  void store_keys(const Tensor& values, Tensor* x) const { x->index_copy_(0, key_rows_, values); }
+
+  const Tensor offsets, offsets_k;
 
  private:
-  std::vector<int64_t> begins_q_ = {0}, begins_k_ = {0};
-  std::vector<Tensor> rows_q_, rows_k_;
+  const Tensor query_rows_, key_rows_;
 };
 
-struct Parts {
-  Part few, many;  // keys
-};
-
-Parts parts_of(const Tensor& offsets, const Tensor& offsets_k) {
-  const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
-  Parts parts;
-  for (size_t i = 0; i < queries.size(); ++i) {
-    (keys[i].count <= kFewKeys ? parts.few : parts.many).add(queries[i], keys[i]);
+// The sequences of few keys and the others, each with its queries and keys. Most batches have only
+// one of the two, and need no Part.
+class Split {
+ public:
+  Split(const Tensor& offsets, const Tensor& offsets_k) {
+    const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
+    for (size_t i = 0; i < queries.size(); ++i) {
+      const size_t way = keys[i].count <= kFewKeys ? 0 : 1;
+      queries_[way].push_back(queries[i]);
+      keys_[way].push_back(keys[i]);
+    }
   }
-  return parts;
-}
+  bool all_many() const { return queries_[0].empty(); }
+  bool all_few() const { return queries_[1].empty(); }
+  Part few() const { return {queries_[0], keys_[0]}; }
+  Part many() const { return {queries_[1], keys_[1]}; }
+
+ private:
+  std::vector<Rows> queries_[2], keys_[2];
+};
 
 }  // namespace
 
 std::tuple<Tensor, Tensor> exact_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                            const Tensor& offsets, const Tensor& offsets_k,
                                            double scale) {
-  const auto [few, many] = parts_of(offsets, offsets_k);
-  if (few.empty()) return libtorch::exact_attention(q, k, v, offsets, offsets_k, scale);
+  const Split split(offsets, offsets_k);
+  if (split.all_many()) return libtorch::exact_attention(q, k, v, offsets, offsets_k, scale);
   // Zeros for the rows whose backward does not read it.
   Tensor logsumexp = at::zeros({q.size(0), q.size(1)}, q.options().dtype(compute_dtype(q)));
-  if (many.empty()) return {attend(q, k, v, offsets, offsets_k, scale), logsumexp};
+  if (split.all_few()) return {attend(q, k, v, offsets, offsets_k, scale), logsumexp};
+  const Part few = split.few(), many = split.many();
   Tensor out = at::empty(q.sizes(), q.options());
-  few.store_queries(attend(few.queries_of(q), few.keys_of(k), few.keys_of(v), few.offsets(),
-                           few.offsets_k(), scale),
-                    &out);
-  const auto [out_many, logsumexp_many] =
-      libtorch::exact_attention(many.queries_of(q), many.keys_of(k), many.keys_of(v),
-                                many.offsets(), many.offsets_k(), scale);
+  few.store_queries(
+      attend(few.queries_of(q), few.keys_of(k), few.keys_of(v), few.offsets, few.offsets_k, scale),
+      &out);
+  const auto [out_many, logsumexp_many] = libtorch::exact_attention(
+      many.queries_of(q), many.keys_of(k), many.keys_of(v), many.offsets, many.offsets_k, scale);
   many.store_queries(out_many, &out);
   many.store_queries(logsumexp_many, &logsumexp);
   return {out, logsumexp};
@@ -97,12 +112,13 @@ std::tuple<Tensor, Tensor> exact_attention(const Tensor& q, const Tensor& k, con
 Three exact_attention_backward(const Tensor& gradient, const Tensor& q, const Tensor& k,
                                const Tensor& v, const Tensor& out, const Tensor& logsumexp,
                                const Tensor& offsets, const Tensor& offsets_k, double scale) {
-  const auto [few, many] = parts_of(offsets, offsets_k);
-  if (few.empty()) {
+  const Split split(offsets, offsets_k);
+  if (split.all_many()) {
     return libtorch::exact_attention_backward(gradient, q, k, v, out, logsumexp, offsets, offsets_k,
                                               scale);
   }
-  if (many.empty()) return differentiate(gradient, q, k, v, offsets, offsets_k, scale);
+  if (split.all_few()) return differentiate(gradient, q, k, v, offsets, offsets_k, scale);
+  const Part few = split.few(), many = split.many();
   Tensor grad_q = at::empty(q.sizes(), q.options());
   Tensor grad_k = at::empty(k.sizes(), k.options());
   Tensor grad_v = at::empty(v.sizes(), v.options());
@@ -112,11 +128,11 @@ Three exact_attention_backward(const Tensor& gradient, const Tensor& q, const Te
     part.store_keys(std::get<2>(gradients), &grad_v);
   };
   store(few, differentiate(few.queries_of(gradient), few.queries_of(q), few.keys_of(k),
-                           few.keys_of(v), few.offsets(), few.offsets_k(), scale));
+                           few.keys_of(v), few.offsets, few.offsets_k, scale));
   store(many, libtorch::exact_attention_backward(many.queries_of(gradient), many.queries_of(q),
                                                  many.keys_of(k), many.keys_of(v),
                                                  many.queries_of(out), many.queries_of(logsumexp),
-                                                 many.offsets(), many.offsets_k(), scale));
+                                                 many.offsets, many.offsets_k, scale));
   return {grad_q, grad_k, grad_v};
 }
 

@@ -115,6 +115,11 @@ Tensor output_like(const Tensor& x, bool all_written) {
   return all_written ? at::empty(x.sizes(), x.options()) : at::zeros(x.sizes(), x.options());
 }
 
+float* saved_of(const Tensor& saved, int64_t slot, int64_t head) {
+  if (slot < 0 || !saved.defined()) return nullptr;
+  return saved.mutable_data_ptr<float>() + slot * saved.stride(0) + head * saved.stride(1);
+}
+
 Tensor readable(const Tensor& x) {
   const bool fits = x.stride(-1) == 1 && x.stride(0) % 2 == 0;
   return fits ? x : x.contiguous();

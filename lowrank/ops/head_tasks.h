@@ -91,6 +91,10 @@ at::Tensor output_like(const at::Tensor& x, bool all_written);
 kernels::Rows rows_of(const at::Tensor& x, int64_t begin, int64_t head);
 kernels::WritableRows writable_rows_of(const at::Tensor& x, int64_t begin, int64_t head);
 
+// What a forward saved for its backward, [slots, h, ...] in float: a head's part of it, null for a
+// sequence without a slot (-1) and where nothing was saved.
+float* saved_of(const at::Tensor& saved, int64_t slot, int64_t head);
+
 // x in the strides that kernels read: the last dimension contiguous, the others even.
 at::Tensor readable(const at::Tensor& x);
 

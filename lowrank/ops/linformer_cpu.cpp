@@ -248,11 +248,6 @@ std::vector<int64_t> slots_of(const std::vector<Rows>& keys, int64_t r) {
   return slots;
 }
 
-float* saved_of(const Tensor& saved, int64_t slot, int64_t head) {
-  if (slot < 0 || !saved.defined()) return nullptr;
-  return saved.mutable_data_ptr<float>() + slot * saved.stride(0) + head * saved.stride(1);
-}
-
 // x [total, c] as heads of at most this many columns.
 constexpr int64_t kColumnsPerHead = 64;
 

@@ -23,6 +23,17 @@ struct Call {
   float scale;
 };
 
+Call call_of(const Tensor& q, const Tensor& filter, int64_t landmarks, int64_t exact_up_to,
+             int64_t inverse_steps, double scale) {
+  return {.table = table_for(q),
+          .d = q.size(2),
+          .landmarks = landmarks,
+          .exact_up_to = exact_up_to,
+          .inverse_steps = inverse_steps,
+          .taps = filter.size(1),
+          .scale = static_cast<float>(scale)};
+}
+
 // One head of one sequence.
 struct Inputs {
   kernels::Rows q, k, v, gradient = {};
@@ -397,11 +408,6 @@ std::vector<int64_t> slots_of(const std::vector<Rows>& queries, const std::vecto
   return slots;
 }
 
-float* saved_of(const Tensor& saved, int64_t slot, int64_t head) {
-  if (slot < 0) return nullptr;
-  return saved.mutable_data_ptr<float>() + slot * saved.stride(0) + head * saved.stride(1);
-}
-
 }  // namespace
 
 std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q_any, const Tensor& k_any,
@@ -412,13 +418,7 @@ std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q_any, const Tensor& 
   const Tensor q = readable(q_any), k = readable(k_any), v = readable(v_any);
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Tensor filter_ht = filter.to(at::kFloat).contiguous();
-  const Call call{table_for(q),
-                  q.size(2),
-                  landmarks,
-                  exact_up_to,
-                  inverse_steps,
-                  filter.size(1),
-                  static_cast<float>(scale)};
+  const Call call = call_of(q, filter, landmarks, exact_up_to, inverse_steps, scale);
   const std::vector<Place> heads_in_order = places(queries, keys, q.size(1));
   Tensor out = output_like(q, covers(heads_in_order, queries, q));
   const Tensor saved = save ? nystrom_saved_like(q, k, offsets, landmarks).zero_() : Tensor();
@@ -433,7 +433,7 @@ std::tuple<Tensor, Tensor> nystrom_attention(const Tensor& q_any, const Tensor& 
                     .filter = filter_ht.const_data_ptr<float>() + h * call.taps};
     heads.emplace_back(call, in,
                        Outputs{.out = writable_rows_of(out, queries[i].begin, h),
-                               .saved = save ? saved_of(saved, slots[i], h) : nullptr});
+                               .saved = saved_of(saved, slots[i], h)});
   }
   run_heads(pointers_to(heads));
   return {out, saved};
@@ -447,13 +447,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
   const Tensor gradient = readable(gradient_any);
   const std::vector<Rows> queries = read_offsets(offsets), keys = read_offsets(offsets_k);
   const Tensor filter_ht = filter.to(at::kFloat).contiguous();
-  const Call call{table_for(q),
-                  q.size(2),
-                  landmarks,
-                  exact_up_to,
-                  inverse_steps,
-                  filter.size(1),
-                  static_cast<float>(scale)};
+  const Call call = call_of(q, filter, landmarks, exact_up_to, inverse_steps, scale);
   const std::vector<Place> heads_in_order = places(queries, keys, q.size(1));
   const bool all = covers(heads_in_order, queries, q);
   Tensor grad_q = output_like(q, all), grad_k = output_like(k, all), grad_v = output_like(v, all);
@@ -470,7 +464,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> nystrom_attention_backward(
                     .n_q = queries[i].count,
                     .n_k = keys[i].count,
                     .filter = filter_ht.const_data_ptr<float>() + h * call.taps,
-                    .saved = saved.defined() ? saved_of(saved, slots[i], h) : nullptr};
+                    .saved = saved_of(saved, slots[i], h)};
     const auto share = static_cast<int64_t>(i) * q.size(1) + h;
     const Outputs out{.grad_q = writable_rows_of(grad_q, queries[i].begin, h),
                       .grad_k = writable_rows_of(grad_k, keys[i].begin, h),

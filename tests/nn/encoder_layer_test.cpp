@@ -119,6 +119,20 @@ TEST(EncoderLayer, SeesUncountedWritesWhenItIsSetToInfer) {
   EXPECT_LE(max_error(inferred, layer(x, offsets())), 1e-5);
 }
 
+// An optimizer may write without counting between two looks at a model that is in training.
+TEST(EncoderLayer, PacksNothingWhileItTrains) {
+  EncoderLayer layer(options());
+  const at::Tensor x = at::randn({9, 8});
+  at::Tensor looked;
+  {
+    const at::NoGradGuard no_grad;
+    layer(x, offsets());
+    for (at::Tensor& parameter : layer->parameters()) parameter.data().mul_(0.5);
+    looked = layer(x, offsets());
+  }
+  EXPECT_LE(max_error(looked, layer(x, offsets())), 1e-5);
+}
+
 TEST(EncoderLayer, RefusesAnActivationItDoesNotKnow) {
   EncoderLayerOptions chosen = options();
   chosen.activation = "swish";
