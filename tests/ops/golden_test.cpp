@@ -1,30 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <ATen/ATen.h>
-#include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
+#include "tests/support/golden.h"
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "lowrank/io/safetensors.h"
+#include "lowrank/ops/compat.h"
 #include "lowrank/ops/exact.h"
 #include "lowrank/ops/linformer.h"
 #include "lowrank/ops/nystrom.h"
-#include "tests/support/oracle.h"
 
-// Recorded outputs and gradients of the papers' formulas in float64.
 namespace lowrank {
 namespace {
 
 using at::Tensor;
-using Json = nlohmann::json;
-using Tensors = std::map<std::string, Tensor>;
+using Json = testing::GoldenJson;
+using testing::Tensors;
 
-std::filesystem::path golden_folder() {
-  const char* shared = std::getenv("LOWRANK_SHARED");
-  return std::filesystem::path(shared == nullptr ? "" : shared) / "golden";
+Tensor find(const Tensors& tensors, const char* name) {
+  const auto found = tensors.find(name);
+  return found == tensors.end() ? Tensor() : found->second;
 }
 
 // Why a case computes something else than this library promises; empty: it does not.
@@ -43,75 +34,103 @@ std::string difference(const Json& options) {
   return "";
 }
 
-Tensor run(const Json& options, const Tensors& t) {
-  const auto find = [&](const char* name) { return t.count(name) ? t.at(name) : Tensor(); };
-  const Tensor &q = t.at("q"), &k = t.at("k"), &v = t.at("v"), mask = find("mask");
+Tensor formula(const Json& options, const Tensors& t) {
+  const Tensor &q = t.at("q"), &k = t.at("k"), &v = t.at("v"), mask = find(t, "mask");
   if (options.at("op") == "exact") return padded_exact_attention(q, k, v, mask);
   if (options.at("op") == "linformer") {
-    return padded_linformer_attention(q, k, v, t.at("E"), find("F"), mask);
+    return padded_linformer_attention(q, k, v, t.at("E"), find(t, "F"), mask);
   }
-  const Tensor filter = find("conv");
+  const Tensor filter = find(t, "conv");
   const NystromOptions nystrom{.landmarks = options.at("m"),
                                .inverse_steps = options.at("iters"),
                                .conv = filter.defined() ? filter.size(1) : 0};
   return padded_nystrom_attention(q, k, v, mask, nystrom, filter);
 }
 
-// The recording's own rule: 8 times the deviation of float32 from float64, and 1e-5 at least, of the
-// largest value; in float64 1e-10 for outputs and 1e-6 for gradients, which are stored in float32.
-double tolerance(const Json& test_case, const std::string& name, at::ScalarType dtype) {
-  if (dtype == at::kDouble) return name == "out" ? 1e-10 : 1e-6;
-  return std::max(1e-5, 8 * test_case.at("fp32_deviation").at(name).at("rel_to_max").get<double>());
+// [h, 1, taps, 1], as a convolution holds it, to [h, taps].
+Tensor filter_of(const Tensors& t, const char* name) {
+  const Tensor weight = find(t, name);
+  return weight.defined() ? weight.squeeze(3).squeeze(1) : weight;
 }
 
-void compare(const Json& test_case, at::ScalarType dtype) {
-  Tensors recorded, inputs;
-  for (const auto& [name, tensor] :
-       io::load_safetensors(golden_folder() / test_case.at("file").get<std::string>())) {
-    recorded[name] = tensor;
-    inputs[name] = tensor.scalar_type() == at::kBool
-                       ? tensor
-                       : tensor.to(dtype).requires_grad_(recorded.count(name) > 0);
-  }
-  const Tensor out = run(test_case.at("options"), inputs);
-  std::vector<Tensor> leaves;
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : recorded) {
-    if (name.rfind("grad.", 0) != 0) continue;
-    names.push_back(name);
-    leaves.push_back(inputs.at(name.substr(5)));
-  }
-  const std::vector<Tensor> gradients =
-      torch::autograd::grad({out}, leaves, {inputs.at("w").detach()});
-  const auto expect_close = [&](const std::string& name, const Tensor& got) {
-    const Tensor& expected = recorded.at(name);
-    const double limit = tolerance(test_case, name, dtype) * (testing::largest(expected) + 1e-30);
-    EXPECT_TRUE(testing::max_error(got, expected) <= limit)
-        << test_case.at("id") << " " << name << " in " << dtype << ": error "
-        << testing::max_error(got, expected) << ", at most " << limit;
-  };
-  expect_close("out", out.detach());
-  for (size_t i = 0; i < names.size(); ++i) expect_close(names[i], gradients[i]);
+Tensor hugging_face(const Json& options, const Tensors& t) {
+  return compat::attention(t.at("q"), t.at("k"), t.at("v"), find(t, "mask"),
+                           {.profile = Profile::kHuggingFace,
+                            .landmarks = options.at("num_landmarks"),
+                            .segment_length = options.at("segment_means_seq_len"),
+                            .inverse_steps = options.at("n_iter"),
+                            .per_matrix_start = options.at("inverse_init") == "exact"},
+                           filter_of(t, "param.conv.weight"));
 }
+
+Tensor mlpen(const Json& options, const Tensors& t) {
+  const Tensor mask = t.at("mask").detach().to(at::kBool);
+  if (options.contains("k")) {
+    return compat::mlpen_linformer_attention(t.at("q"), t.at("k"), t.at("v"), mask,
+                                             t.at("param.E"));
+  }
+  return compat::attention(t.at("q"), t.at("k"), t.at("v"), mask,
+                           {.profile = Profile::kMlpen,
+                            .landmarks = options.at("num_landmarks"),
+                            .segment_length = options.at("seq_len"),
+                            .inverse_steps = options.at("n_iter"),
+                            .per_matrix_start = options.at("inverse_init") == "exact"},
+                           filter_of(t, "param.conv.weight"));
+}
+
+Tensor lucidrains(const Json& options, const Tensors& t) {
+  if (t.count("a") > 0) {
+    return compat::pseudo_inverse(t.at("a"), options.at("iters"), compat::InverseStart::kProduct);
+  }
+  return compat::attention(t.at("q"), t.at("k"), t.at("v"), find(t, "mask"),
+                           {.profile = Profile::kLucidrains,
+                            .landmarks = options.at("num_landmarks"),
+                            .inverse_steps = options.at("pinv_iterations")},
+                           filter_of(t, "param.res_conv.weight"));
+}
+
+// Compares every case of a profile that `compared` takes, and returns their number.
+int compare_all(const char* profile, const testing::GoldenFunction& function,
+                const std::function<bool(const Json&)>& compared) {
+  int count = 0;
+  for (const Json& test_case : testing::golden_cases(profile)) {
+    if (!compared(test_case)) continue;
+    testing::expect_golden(test_case, at::kDouble, function);
+    testing::expect_golden(test_case, at::kFloat, function);
+    ++count;
+  }
+  return count;
+}
+
+bool any(const Json&) { return true; }
 
 TEST(Golden, TheRecordedFormulasAgreeInFloat64AndFloat32) {
-  std::ifstream index(golden_folder() / "index.json");
-  if (!index) GTEST_SKIP() << "no recorded data: LOWRANK_SHARED has no golden/index.json";
-  const Json cases = Json::parse(index).at("cases");
-  int compared = 0;
-  for (const Json& test_case : cases) {
-    if (test_case.at("profile") != "math") continue;
+  LOWRANK_NEEDS_GOLDEN();
+  const auto promised = [](const Json& test_case) {
     const std::string reason = difference(test_case.at("options"));
-    if (!reason.empty()) {
-      std::printf("not compared: %s: %s\n", test_case.at("id").get<std::string>().c_str(),
-                  reason.c_str());
-      continue;
-    }
-    compare(test_case, at::kDouble);
-    compare(test_case, at::kFloat);
-    ++compared;
-  }
-  EXPECT_GE(compared, 20);
+    if (reason.empty()) return true;
+    std::printf("not compared: %s: %s\n", test_case.at("id").get<std::string>().c_str(),
+                reason.c_str());
+    return false;
+  };
+  EXPECT_GE(compare_all("math", formula, promised), 20);
+}
+
+TEST(Golden, HuggingFacesAttentionAgreesInFloat64AndFloat32) {
+  LOWRANK_NEEDS_GOLDEN();
+  EXPECT_GE(compare_all("hf", hugging_face, any), 13);
+}
+
+TEST(Golden, MlpensAttentionAgreesInFloat64AndFloat32) {
+  LOWRANK_NEEDS_GOLDEN();
+  EXPECT_GE(compare_all("mlpen", mlpen, any), 12);
+}
+
+// The modules around it are compared with those of models.
+TEST(Golden, LucidrainsAttentionAgreesInFloat64AndFloat32) {
+  LOWRANK_NEEDS_GOLDEN();
+  const auto core = [](const Json& test_case) { return !test_case.at("tensors").contains("x"); };
+  EXPECT_GE(compare_all("lucidrains", lucidrains, core), 16);
 }
 
 }  // namespace
