@@ -299,11 +299,9 @@ ForeignModel load_foreign(const std::filesystem::path& folder) {
   return model;
 }
 
-bool is_foreign(const std::filesystem::path& folder) {
-  const std::filesystem::path path = folder / "config.json";
-  const Json json = parse_json(read_file(path), path.string());
-  const auto format = json.is_object() ? json.find("format") : json.end();
-  return format != json.end() && *format == kFormat;
+bool is_foreign(const Json& config) {
+  const auto format = config.is_object() ? config.find("format") : config.end();
+  return format != config.end() && *format == kFormat;
 }
 
 }  // namespace lowrank::models

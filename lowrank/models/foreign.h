@@ -51,7 +51,7 @@ void load_tensors(torch::nn::Module& module, const io::NamedTensors& tensors,
 void save_foreign(const ForeignModel& model, const std::filesystem::path& folder);
 ForeignModel load_foreign(const std::filesystem::path& folder);
 
-// Whether the folder's config.json is one of save_foreign's.
-bool is_foreign(const std::filesystem::path& folder);
+// Whether the contents of a config.json are one of save_foreign's.
+bool is_foreign(const Json& config);
 
 }  // namespace lowrank::models
