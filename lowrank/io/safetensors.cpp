@@ -9,7 +9,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -33,32 +32,46 @@ constexpr uint64_t kAlignment = 8;
 constexpr const char* kMetadata = "__metadata__";
 
 struct Dtype {
-  const char* name;
-  at::ScalarType type;
+  std::string_view name;
+  int64_t bits;
+  at::ScalarType type;  // Undefined: LibTorch has none
 };
 
 constexpr std::array kDtypes = {
-    Dtype{"F64", at::kDouble},
-    Dtype{"F32", at::kFloat},
-    Dtype{"F16", at::kHalf},
-    Dtype{"BF16", at::kBFloat16},
-    Dtype{"F8_E4M3", at::kFloat8_e4m3fn},
-    Dtype{"F8_E5M2", at::kFloat8_e5m2},
-    Dtype{"F8_E8M0", at::kFloat8_e8m0fnu},
-    Dtype{"I64", at::kLong},
-    Dtype{"I32", at::kInt},
-    Dtype{"I16", at::kShort},
-    Dtype{"I8", at::kChar},
-    Dtype{"U64", at::kUInt64},
-    Dtype{"U32", at::kUInt32},
-    Dtype{"U16", at::kUInt16},
-    Dtype{"U8", at::kByte},
-    Dtype{"BOOL", at::kBool},
+    Dtype{"F64", 64, at::kDouble},
+    Dtype{"F32", 32, at::kFloat},
+    Dtype{"F16", 16, at::kHalf},
+    Dtype{"BF16", 16, at::kBFloat16},
+    Dtype{"F8_E4M3", 8, at::kFloat8_e4m3fn},
+    Dtype{"F8_E5M2", 8, at::kFloat8_e5m2},
+    Dtype{"F8_E4M3FNUZ", 8, at::kFloat8_e4m3fnuz},
+    Dtype{"F8_E5M2FNUZ", 8, at::kFloat8_e5m2fnuz},
+    Dtype{"F8_E8M0", 8, at::kFloat8_e8m0fnu},
+    Dtype{"F6_E2M3", 6, at::ScalarType::Undefined},
+    Dtype{"F6_E3M2", 6, at::ScalarType::Undefined},
+    Dtype{"F4", 4, at::ScalarType::Undefined},
+    Dtype{"C64", 64, at::kComplexFloat},
+    Dtype{"I64", 64, at::kLong},
+    Dtype{"I32", 32, at::kInt},
+    Dtype{"I16", 16, at::kShort},
+    Dtype{"I8", 8, at::kChar},
+    Dtype{"U64", 64, at::kUInt64},
+    Dtype{"U32", 32, at::kUInt32},
+    Dtype{"U16", 16, at::kUInt16},
+    Dtype{"U8", 8, at::kByte},
+    Dtype{"BOOL", 8, at::kBool},
 };
+
+// Null where the format has no such type.
+const Dtype* find_dtype(std::string_view name) {
+  const auto found = std::find_if(kDtypes.begin(), kDtypes.end(),
+                                  [&](const Dtype& dtype) { return dtype.name == name; });
+  return found == kDtypes.end() ? nullptr : &*found;
+}
 
 std::string dtype_names() {
   std::vector<std::string_view> names;
-  for (const Dtype& dtype : kDtypes) names.emplace_back(dtype.name);
+  for (const Dtype& dtype : kDtypes) names.push_back(dtype.name);
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
@@ -75,8 +88,8 @@ std::string got(const std::string& rule, const Header& found) {
 
 // ---- Writing
 
-const char* dtype_name(const std::filesystem::path& path, const std::string& name,
-                       const at::Tensor& tensor) {
+std::string_view dtype_name(const std::filesystem::path& path, const std::string& name,
+                            const at::Tensor& tensor) {
   const auto found = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& dtype) {
     return dtype.type == tensor.scalar_type();
   });
@@ -138,30 +151,40 @@ std::string_view bytes_of(const T* values, size_t bytes) {
 
 // ---- Reading
 
-struct Entry {
-  std::string name;
-  at::ScalarType dtype;
-  std::vector<int64_t> shape;
-  uint64_t begin, end;
-};
-
-class File {
+class Reader {
  public:
-  explicit File(const std::filesystem::path& path) : path_(path), stream_(path, std::ios::binary) {
-    std::error_code error;
-    size_ = std::filesystem::file_size(path, error);
-    if (error || !stream_) {
-      throw Error(fmt::format("{}: cannot be opened: {}. Check the path.", path.string(),
-                              error ? error.message() : "permission denied"));
-    }
+  Reader(std::span<const std::byte> file, const std::string& where)
+      : file_(reinterpret_cast<const char*>(file.data()), file.size()), where_(where) {
     header_bytes_ = read_length();
-    header_ = read_header();
+    json_ = read_json();
+    header_.data_begin = kLengthBytes + header_bytes_;
+    header_.metadata = metadata();
+    header_.entries = entries();
   }
 
+  const SafetensorsHeader& header() const { return header_; }
+
+  at::Tensor read(const SafetensorsEntry& entry) const {
+    const at::ScalarType type = find_dtype(entry.dtype)->type;
+    if (type == at::ScalarType::Undefined) {
+      fail_tensor(entry.name,
+                  fmt::format("is of type {}, which LibTorch does not have. Convert it first",
+                              entry.dtype));
+    }
+    const at::Tensor tensor = at::empty(entry.shape, at::TensorOptions().dtype(type));
+    const uint64_t bytes = entry.end - entry.begin;
+    if (bytes > 0)
+      std::memcpy(tensor.mutable_data_ptr(), file_.data() + header_.data_begin + entry.begin,
+                  bytes);
+    if (type == at::kBool) require_booleans(entry, tensor);
+    return tensor;
+  }
+
+ private:
   std::map<std::string, std::string> metadata() const {
     std::map<std::string, std::string> metadata;
-    const auto found = header_.find(kMetadata);
-    if (found == header_.end()) return metadata;
+    const auto found = json_.find(kMetadata);
+    if (found == json_.end()) return metadata;
     if (!found->is_object()) fail(got("\"__metadata__\" must be an object", *found));
     for (const auto& [key, value] : found->items()) {
       if (!value.is_string()) fail(got("\"__metadata__\" must hold strings", value));
@@ -171,16 +194,17 @@ class File {
   }
 
   // In the order of their bytes, which cover the data without overlap and without gap.
-  std::vector<Entry> entries() const {
-    std::vector<Entry> entries;
-    for (const auto& [name, json] : header_.items()) {
+  std::vector<SafetensorsEntry> entries() const {
+    std::vector<SafetensorsEntry> entries;
+    for (const auto& [name, json] : json_.items()) {
       if (name != kMetadata) entries.push_back(entry(name, json));
     }
-    std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-      return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
-    });
+    std::sort(entries.begin(), entries.end(),
+              [](const SafetensorsEntry& a, const SafetensorsEntry& b) {
+                return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
+              });
     uint64_t end = 0;
-    for (const Entry& entry : entries) {
+    for (const SafetensorsEntry& entry : entries) {
       if (entry.begin != end) {
         fail_tensor(entry.name,
                     fmt::format("begins at byte {} of the data, where {} ends at byte {}; "
@@ -198,51 +222,35 @@ class File {
     return entries;
   }
 
-  at::Tensor read(const Entry& entry) {
-    const at::Tensor tensor = at::empty(entry.shape, at::TensorOptions().dtype(entry.dtype));
-    read_at(kLengthBytes + header_bytes_ + entry.begin, tensor.data_ptr(), entry.end - entry.begin);
-    if (entry.dtype == at::kBool) require_booleans(entry, tensor);
-    return tensor;
-  }
-
- private:
-  uint64_t data_bytes() const { return size_ - kLengthBytes - header_bytes_; }
-
-  void read_at(uint64_t position, void* to, uint64_t bytes) {
-    stream_.seekg(static_cast<std::streamoff>(position));
-    stream_.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes));
-    if (!stream_)
-      fail(fmt::format("{} bytes at {} cannot be read. Check the disk", bytes, position));
-  }
+  uint64_t data_bytes() const { return file_.size() - header_.data_begin; }
 
   uint64_t read_length() {
-    if (size_ < kLengthBytes) {
+    if (file_.size() < kLengthBytes) {
       fail(
           fmt::format("it has {} bytes; a safetensors file begins with 8 bytes that hold the "
                       "header's length. The file may be incomplete",
-                      size_));
+                      file_.size()));
     }
     uint64_t length = 0;
-    read_at(0, &length, sizeof length);
+    std::memcpy(&length, file_.data(), sizeof length);
     if (length < 2 || length > kMaxHeaderBytes) {
       fail(
           fmt::format("its header has {} bytes; it must be 2 to {}. This may not be a safetensors "
                       "file",
                       length, kMaxHeaderBytes));
     }
-    if (length > size_ - kLengthBytes) {
+    if (length > file_.size() - kLengthBytes) {
       fail(
           fmt::format("its header ends at byte {}, past the end of the file at {}. The file may be "
                       "incomplete",
-                      kLengthBytes + length, size_));
+                      kLengthBytes + length, file_.size()));
     }
     return length;
   }
 
   // The parser itself would keep the last of two equal names, and take any depth.
-  Header read_header() {
-    std::string text(header_bytes_, '\0');
-    read_at(kLengthBytes, text.data(), header_bytes_);
+  Header read_json() const {
+    const std::string_view text = file_.substr(kLengthBytes, header_bytes_);
     std::vector<std::set<std::string>> names;
     const auto check = [&](int depth, Header::parse_event_t event, const Header& parsed) {
       constexpr int kDepth = 4;
@@ -266,7 +274,7 @@ class File {
     }
   }
 
-  Entry entry(const std::string& name, const Header& json) const {
+  SafetensorsEntry entry(const std::string& name, const Header& json) const {
     if (!json.is_object()) fail_tensor(name, got("must be described by an object", json));
     for (const auto& [key, value] : json.items()) {
       if (key != "dtype" && key != "shape" && key != "data_offsets") {
@@ -276,7 +284,7 @@ class File {
     for (const char* key : {"dtype", "shape", "data_offsets"}) {
       if (!json.contains(key)) fail_tensor(name, fmt::format("has no \"{}\"", key));
     }
-    Entry entry{name, dtype(name, json["dtype"]), {}, 0, 0};
+    SafetensorsEntry entry{name, std::string(dtype(name, json["dtype"]).name), {}, 0, 0};
     const Header& offsets = json["data_offsets"];
     if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
         !offsets[1].is_number_unsigned()) {
@@ -301,11 +309,11 @@ class File {
     return entry;
   }
 
-  at::ScalarType dtype(const std::string& name, const Header& json) const {
-    for (const Dtype& dtype : kDtypes) {
-      if (json == dtype.name) return dtype.type;
-    }
-    fail_tensor(name, got("has a dtype that is none of " + dtype_names(), json));
+  const Dtype& dtype(const std::string& name, const Header& json) const {
+    const Dtype* found =
+        json.is_string() ? find_dtype(json.get_ref<const std::string&>()) : nullptr;
+    if (!found) fail_tensor(name, got("has a dtype that is none of " + dtype_names(), json));
+    return *found;
   }
 
   std::vector<int64_t> shape(const std::string& name, const Header& json) const {
@@ -320,18 +328,24 @@ class File {
   }
 
   // Sizes of zero are left out of the product at first: LibTorch multiplies the others into strides.
-  uint64_t byte_count(const std::string& name, const Header& json, const Entry& entry) const {
-    int64_t bytes = static_cast<int64_t>(c10::elementSize(entry.dtype));
+  uint64_t byte_count(const std::string& name, const Header& json,
+                      const SafetensorsEntry& entry) const {
+    int64_t bits = find_dtype(entry.dtype)->bits;
     for (const int64_t size : entry.shape) {
-      if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes)) {
+      if (__builtin_mul_overflow(bits, std::max<int64_t>(size, 1), &bits)) {
         fail_tensor(name, got("has a shape whose size is not a 64-bit number", json));
       }
     }
-    const bool empty = std::count(entry.shape.begin(), entry.shape.end(), 0) > 0;
-    return empty ? 0 : static_cast<uint64_t>(bytes);
+    if (std::count(entry.shape.begin(), entry.shape.end(), 0) > 0) return 0;
+    if (bits % 8 != 0) {
+      fail_tensor(
+          name,
+          got(fmt::format("of type {} has a shape that ends within a byte", entry.dtype), json));
+    }
+    return static_cast<uint64_t>(bits / 8);
   }
 
-  void require_booleans(const Entry& entry, const at::Tensor& tensor) const {
+  void require_booleans(const SafetensorsEntry& entry, const at::Tensor& tensor) const {
     const auto* bytes = static_cast<const uint8_t*>(tensor.const_data_ptr());
     const auto* end = bytes + tensor.nbytes();
     const auto* wrong = std::find_if(bytes, end, [](uint8_t byte) { return byte > 1; });
@@ -340,18 +354,18 @@ class File {
   }
 
   [[noreturn]] void fail(const std::string& rule) const {
-    throw Error(fmt::format("{}: {}.", path_.string(), rule));
+    throw Error(fmt::format("{}: {}.", where_, rule));
   }
 
   [[noreturn]] void fail_tensor(const std::string& name, const std::string& rule) const {
     fail(fmt::format("tensor {} {}", shown(name), rule));
   }
 
-  std::filesystem::path path_;
-  std::ifstream stream_;
-  uint64_t size_ = 0;
+  std::string_view file_;
+  std::string where_;
   uint64_t header_bytes_ = 0;
-  Header header_;
+  Header json_;
+  SafetensorsHeader header_;
 };
 
 }  // namespace
@@ -373,15 +387,29 @@ void save_safetensors(const std::filesystem::path& path, const NamedTensors& ten
 }
 
 NamedTensors load_safetensors(const std::filesystem::path& path) {
-  File file(path);
-  file.metadata();  // checked although unused
-  NamedTensors tensors;
-  for (const Entry& entry : file.entries()) tensors.emplace_back(entry.name, file.read(entry));
-  return tensors;
+  return read_safetensors(MappedFile(path).bytes(), path.string());
+}
+
+SafetensorsHeader load_safetensors_header(const std::filesystem::path& path) {
+  return read_safetensors_header(MappedFile(path).bytes(), path.string());
 }
 
 std::map<std::string, std::string> load_safetensors_metadata(const std::filesystem::path& path) {
-  return File(path).metadata();
+  return load_safetensors_header(path).metadata;
+}
+
+SafetensorsHeader read_safetensors_header(std::span<const std::byte> file,
+                                          const std::string& where) {
+  return Reader(file, where).header();
+}
+
+NamedTensors read_safetensors(std::span<const std::byte> file, const std::string& where) {
+  const Reader reader(file, where);
+  NamedTensors tensors;
+  for (const SafetensorsEntry& entry : reader.header().entries) {
+    tensors.emplace_back(entry.name, reader.read(entry));
+  }
+  return tensors;
 }
 
 }  // namespace lowrank::io

@@ -71,8 +71,9 @@ TEST_F(Safetensors, ReturnsWhatWasSavedInEveryDtype) {
   const at::Tensor values = at::arange(6).reshape({2, 3}) % 2;
   for (const at::ScalarType dtype :
        {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kFloat8_e4m3fn, at::kFloat8_e5m2,
-        at::kFloat8_e8m0fnu, at::kLong, at::kInt, at::kShort, at::kChar, at::kUInt64, at::kUInt32,
-        at::kUInt16, at::kByte, at::kBool}) {
+        at::kFloat8_e4m3fnuz, at::kFloat8_e5m2fnuz, at::kFloat8_e8m0fnu, at::kComplexFloat,
+        at::kLong, at::kInt, at::kShort, at::kChar, at::kUInt64, at::kUInt32, at::kUInt16,
+        at::kByte, at::kBool}) {
     const at::Tensor saved = values.to(dtype);
     const NamedTensors loaded = round_trip({{"w", saved}});
     ASSERT_EQ(loaded.size(), 1u);
@@ -157,7 +158,7 @@ TEST_F(SafetensorsWriter, RefusesWhatTheFormatCannotHold) {
   expect_refused_tensors({{"__metadata__", one}}, "kept for metadata");
   expect_refused_tensors({{"a", at::Tensor()}}, "tensor \"a\" is undefined");
   expect_refused_tensors({{"a", one.to_sparse()}}, "not dense");
-  expect_refused_tensors({{"a", at::ones({1}, at::kComplexFloat)}}, "is of type ComplexFloat");
+  expect_refused_tensors({{"a", at::ones({1}, at::kComplexDouble)}}, "is of type ComplexDouble");
   expect_refused_tensors({{"\xff", one}}, "not UTF-8");
   EXPECT_FALSE(fs::exists(path()));
 }
