@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lowrank/base/file.h"
+#include "lowrank/models/native_checkpoint.h"
 
 namespace lowrank::models {
 namespace {
@@ -203,7 +204,7 @@ std::vector<std::string> differences(const std::vector<Slot>& slots, const Tenso
           tensor.scalar_type() != slot.tensor.scalar_type()) {
         lines.push_back(
             fmt::format("\"{}\" is {} instead of {}", name, shown(tensor), shown(slot.tensor)));
-      } else if (first && !at::equal(*first, tensor)) {
+      } else if (first && !is_same(*first, tensor)) {
         lines.push_back(fmt::format("\"{}\" differs from \"{}\", of which it is another name", name,
                                     slot.names.front()));
       }
@@ -240,6 +241,9 @@ void describe(ConfigFields& fields, ForeignOptions& options) {
 }
 
 void check(const ForeignOptions& options, const std::string& where) {
+  ForeignOptions in_range = options;
+  const Describe described = [&](ConfigFields& fields) { describe(fields, in_range); };
+  read_config(write_config(described), where, described);
   std::visit([&](const auto& of_package) { check_options(of_package, where); }, options);
 }
 

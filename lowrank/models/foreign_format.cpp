@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <map>
 
+#include "lowrank/models/native_checkpoint.h"
+
 namespace lowrank::models {
 namespace {
 
@@ -41,7 +43,7 @@ class Checkpoint {
   // Whether `other` holds the bits of `name`, or is left out because it would.
   bool same(const std::string& name, const std::string& other) const {
     const auto found = tensors_.find(other);
-    return found == tensors_.end() || at::equal(tensors_.at(name), found->second);
+    return found == tensors_.end() || is_same(tensors_.at(name), found->second);
   }
 
   // How many of prefix0suffix, prefix1suffix ... there are.
@@ -69,6 +71,8 @@ class Checkpoint {
     }
     return size / parts;
   }
+
+  const std::string& where() const { return where_; }
 
   [[noreturn]] void fail(const std::string& fact) const {
     throw Error(
@@ -116,8 +120,10 @@ linformer::Options infer_linformer(const Checkpoint& c, const ForeignHints& hint
   options.projected = c.size(attention + "proj_k", 1);
   options.share_kv = !c.has(attention + "to_v.weight");
   options.one_kv_head = of_keys < of_queries;
-  options.heads = options.one_kv_head ? c.agree(of_queries / of_keys, hints.heads, "heads")
-                                      : c.ask(hints.heads, "heads");
+  options.heads =
+      options.one_kv_head
+          ? c.agree(c.divide(of_queries, of_keys, "the width of its keys"), hints.heads, "heads")
+          : c.ask(hints.heads, "heads");
   options.head_size = c.divide(of_queries, options.heads, "heads");
   return options;
 }
@@ -140,10 +146,10 @@ void infer_projections(const Checkpoint& c, const ForeignHints& hints, const std
   const bool bare = c.has(first + "heads.0.E");
   const std::string suffix = bare ? "" : ".weight", e = "heads.0.E" + suffix;
   if (!c.has(first + e)) {
-    c.fail(
-        fmt::format("\"{}\" is missing (method no_params keeps E and F out of the state_dict; "
-                    "without them the model is lost)",
-                    first + e));
+    throw Error(fmt::format(
+        "{}: \"{}heads.0.E\" is missing; method no_params keeps E and F out of the state_dict, and "
+        "without them the model is lost. Save E and F of every head with it.",
+        c.where(), first));
   }
   options.sharing = infer_sharing(c, first, second, suffix);
   if (c.dimensions(first + e) == 3) {

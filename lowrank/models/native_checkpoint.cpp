@@ -35,7 +35,7 @@ int64_t Renaming::size(const std::string& theirs, int64_t dimension) {
 
 bool Renaming::same(const std::string& theirs, const std::string& other) const {
   const auto a = tensors_.find(theirs), b = tensors_.find(other);
-  return a != tensors_.end() && b != tensors_.end() && at::equal(a->second, b->second);
+  return a != tensors_.end() && b != tensors_.end() && is_same(a->second, b->second);
 }
 
 void Renaming::take(const std::string& theirs, const std::string& ours) {
@@ -80,6 +80,10 @@ void Renaming::finish(NativeCheckpoint& checkpoint, const std::string& remedy) c
   }
   checkpoint.tensors.insert(checkpoint.tensors.end(), renamed_.begin(), renamed_.end());
   checkpoint.notes.insert(checkpoint.notes.end(), notes_.begin(), notes_.end());
+}
+
+bool is_same(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() && at::equal(a, b);
 }
 
 Json numbered_classes(int64_t count) {

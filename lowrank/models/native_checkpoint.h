@@ -55,6 +55,9 @@ class Renaming {
   std::vector<std::string> lines_, notes_;
 };
 
+// One dtype, the same sizes and the same numbers.
+bool is_same(const at::Tensor& a, const at::Tensor& b);
+
 // ["0", "1", ...]: a checkpoint without names of its classes.
 Json numbered_classes(int64_t count);
 

@@ -158,6 +158,23 @@ TEST(Fairseq, AClassificationHeadIsTheTask) {
   EXPECT_EQ(rte.model.at("classes").size(), 2);
 }
 
+// Sizes are compared with those of a model, once there is one; here nothing may rest on them.
+TEST(Fairseq, OddShapesAreNotTrusted) {
+  const NamedTensors dict = checkpoint("headwise");
+  for (size_t i = 0; i < dict.size(); ++i) {
+    for (const Tensor& other :
+         {at::zeros({}), at::zeros({0}), at::zeros({1, 0, 3}), at::zeros({2}, at::kLong)}) {
+      NamedTensors broken = dict;
+      broken[i].second = other;
+      try {
+        EXPECT_GE(import_fairseq(broken, {.heads = 3}, false, "a").tensors.size(), 20);
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("a: "));
+      }
+    }
+  }
+}
+
 TEST(Fairseq, TheMapOfNamesIsTotal) {
   const NamedTensors dict = checkpoint("headwise");
   for (const auto& [name, tensor] : dict) {

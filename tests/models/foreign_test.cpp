@@ -191,6 +191,21 @@ TEST_P(Foreign, EveryTensorIsNeededAndNoOtherIsTaken) {
               ThrowsMessage<Error>(HasSubstr("\"another\" is extra")));
 }
 
+TEST_P(Foreign, ATensorOfAnyOtherShapeIsAnError) {
+  const NamedTensors tensors = state_dict(random_model(GetParam().options));
+  const std::vector<Tensor> wrong = {at::zeros({}),           at::zeros({0}),
+                                     at::zeros({0, 0}),       at::zeros({1, 0, 3}),
+                                     at::zeros({2, 2, 2, 2}), at::zeros({3}, at::kLong)};
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    for (const Tensor& other : wrong) {
+      NamedTensors broken = tensors;
+      broken[i].second = other;
+      EXPECT_THROW(import_foreign(broken, GetParam().format, GetParam().hints, "file"), Error)
+          << tensors[i].first << " as " << other.sizes();
+    }
+  }
+}
+
 TEST_P(Foreign, TheDtypeOfTheFileIsKept) {
   const ForeignModel model = random_model(GetParam().options);
   model.module->to(at::kDouble);

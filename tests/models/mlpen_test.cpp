@@ -197,6 +197,23 @@ TEST(Mlpen, OneLayerForAllIsRepeated) {
               ThrowsMessage<Error>(HasSubstr("layers is not to be seen")));
 }
 
+// Sizes are compared with those of a model, once there is one; here nothing may rest on them.
+TEST(Mlpen, OddShapesAreNotTrusted) {
+  const NamedTensors dict = language_model("nystrom").tensors();
+  for (size_t i = 0; i < dict.size(); ++i) {
+    for (const Tensor& other :
+         {at::zeros({}), at::zeros({0}), at::zeros({1, 0, 3}), at::zeros({2}, at::kLong)}) {
+      NamedTensors broken = dict;
+      broken[i].second = other;
+      try {
+        EXPECT_GE(import_mlpen(broken, nystrom_hints(), false, "a").tensors.size(), 20);
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("a: "));
+      }
+    }
+  }
+}
+
 TEST(Mlpen, TheMapOfNamesIsTotal) {
   const StateDict dict = language_model("nystrom");
   for (const auto& [name, tensor] : dict.tensors()) {
