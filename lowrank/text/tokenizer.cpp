@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "lowrank/base/error.h"
+#include "lowrank/text/tokenizer_files.h"
 
 namespace lowrank::text {
 namespace {
@@ -77,8 +78,17 @@ std::string ByteTokenizer::decode(std::span<const int64_t> ids, bool skip_specia
 }
 
 std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& kind,
-                                                const std::filesystem::path& /*folder*/) {
+                                                const std::filesystem::path& folder) {
   if (kind == "bytes") return std::make_shared<ByteTokenizer>();
+  if (kind == "files") {
+    if (folder.empty()) {
+      throw Error(
+          "tokenizer = \"files\"; these lie beside a model's config.json. Name their folder "
+          "instead.");
+    }
+    return load_tokenizer(folder);
+  }
+  if (std::filesystem::is_directory(kind)) return load_tokenizer(kind);
   throw Error(
       fmt::format("tokenizer = \"{}\"; it must be bytes, files, or a folder that holds a "
                   "tokenizer's files.",

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/text/pattern.h"
+
+#include <fmt/format.h>
+#include <unicode/regex.h>
+#include <unicode/utext.h>
+
+#include "lowrank/base/error.h"
+
+namespace lowrank::text {
+namespace {
+
+// What \s means where these files were written: Unicode's White_Space, which ICU's own \s is not.
+std::string with_unicode_spaces(const std::string& expression) {
+  std::string result;
+  for (size_t i = 0; i < expression.size(); ++i) {
+    if (expression[i] != '\\' || i + 1 == expression.size()) {
+      result += expression[i];
+      continue;
+    }
+    const char escaped = expression[++i];
+    if (escaped == 's') {
+      result += "\\p{White_Space}";
+    } else if (escaped == 'S') {
+      result += "\\P{White_Space}";
+    } else {
+      result += {'\\', escaped};
+    }
+  }
+  return result;
+}
+
+std::vector<Range> matches_of_string(std::string_view text, const std::string& wanted) {
+  std::vector<Range> found;
+  if (wanted.empty()) return found;
+  for (size_t at = text.find(wanted); at != std::string_view::npos;
+       at = text.find(wanted, at + wanted.size())) {
+    found.push_back({at, at + wanted.size()});
+  }
+  return found;
+}
+
+}  // namespace
+
+struct Pattern::Compiled {
+  std::unique_ptr<icu::RegexPattern> expression;
+};
+
+Pattern::~Pattern() = default;
+Pattern::Pattern(Pattern&&) noexcept = default;
+
+Pattern::Pattern(const CheckedJson& json) {
+  if (json.value().is_string()) {
+    source_ = json.text();
+    return;
+  }
+  if (const auto string = json.find("String")) {
+    source_ = string->text();
+    return;
+  }
+  source_ = json.at("Regex").text();
+  UErrorCode status = U_ZERO_ERROR;
+  UParseError where{};
+  compiled_ = std::make_unique<Compiled>();
+  compiled_->expression.reset(icu::RegexPattern::compile(
+      icu::UnicodeString::fromUTF8(with_unicode_spaces(source_)), 0, where, status));
+  if (U_FAILURE(status)) {
+    json.fail(fmt::format("the regular expression is not understood ({}). Mend the file.",
+                          u_errorName(status)));
+  }
+}
+
+std::vector<Range> Pattern::matches(std::string_view text) const {
+  if (!compiled_) return matches_of_string(text, source_);
+  UErrorCode status = U_ZERO_ERROR;
+  const std::unique_ptr<UText, decltype(&utext_close)> utf8(
+      utext_openUTF8(nullptr, text.data(), static_cast<int64_t>(text.size()), &status),
+      &utext_close);
+  const std::unique_ptr<icu::RegexMatcher> matcher(compiled_->expression->matcher(status));
+  if (U_SUCCESS(status)) matcher->setStackLimit(0, status);  // a long run of spaces needs more
+  if (U_SUCCESS(status)) matcher->reset(utf8.get());
+  std::vector<Range> found;
+  while (U_SUCCESS(status) && matcher->find(status)) {
+    const auto begin = static_cast<size_t>(matcher->start64(status));
+    const auto end = static_cast<size_t>(matcher->end64(status));
+    if (begin < end) found.push_back({begin, end});
+  }
+  if (U_FAILURE(status)) {
+    throw Error(
+        fmt::format("tokenizer: the regular expression {} failed ({}). Use a simpler "
+                    "expression.",
+                    source_, u_errorName(status)));
+  }
+  return found;
+}
+
+}  // namespace lowrank::text
