@@ -60,6 +60,12 @@ void Rewriting::replace(size_t begin, size_t end, std::string_view with) {
   to_.origins_.resize(to_.text_.size(), from_.origin(begin, end));
 }
 
+void Rewriting::take_in_what_was_before() {
+  if (to_.text_.empty() || to_.start_of(0) == from_.start_of(0)) return;
+  make_origins();
+  to_.origins_[0].begin = from_.start_of(0);
+}
+
 AlignedText well_formed(std::string_view text) {
   const AlignedText original(text);
   Rewriting rewriting(original);

@@ -42,6 +42,8 @@ class Rewriting {
   void keep(size_t begin, size_t end);
   // Every byte of `with` stands for all of [begin, end). An empty range inserts.
   void replace(size_t begin, size_t end, std::string_view with);
+  // The first byte stands for all that was left out before it, too.
+  void take_in_what_was_before();
   AlignedText finish() { return std::move(to_); }
 
  private:

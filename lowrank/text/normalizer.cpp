@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 #include <unicode/brkiter.h>
 #include <unicode/normalizer2.h>
+#include <unicode/uniset.h>
 
 #include <algorithm>
 
 #include "lowrank/base/error.h"
 #include "lowrank/text/char_map.h"
 #include "lowrank/text/characters.h"
+#include "lowrank/text/old_categories.h"
 #include "lowrank/text/pattern.h"
 #include "lowrank/text/utf8.h"
 
@@ -89,14 +91,22 @@ void normalize(AlignedText& text, const icu::Normalizer2& form) {
   text = rewriting.finish();
 }
 
+// A form of Unicode 9; see old_categories.h.
 const icu::Normalizer2& form_of(std::string_view name) {
-  UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* form = name == "NFC"    ? icu::Normalizer2::getNFCInstance(status)
-                                 : name == "NFD"  ? icu::Normalizer2::getNFDInstance(status)
-                                 : name == "NFKC" ? icu::Normalizer2::getNFKCInstance(status)
-                                                  : icu::Normalizer2::getNFKDInstance(status);
-  if (U_FAILURE(status)) throw Error("ICU has no Unicode normalization. Install its data.");
-  return *form;
+  struct Forms {
+    UErrorCode status = U_ZERO_ERROR;
+    icu::UnicodeSet known{icu::UnicodeString(u"[:age=9.0:]"), status};
+    icu::FilteredNormalizer2 nfc{*icu::Normalizer2::getNFCInstance(status), known};
+    icu::FilteredNormalizer2 nfd{*icu::Normalizer2::getNFDInstance(status), known};
+    icu::FilteredNormalizer2 nfkc{*icu::Normalizer2::getNFKCInstance(status), known};
+    icu::FilteredNormalizer2 nfkd{*icu::Normalizer2::getNFKDInstance(status), known};
+    Forms() { known.freeze(); }
+  };
+  static const Forms kForms;
+  if (U_FAILURE(kForms.status)) throw Error("ICU has no Unicode normalization. Install its data.");
+  if (name == "NFC") return kForms.nfc;
+  if (name == "NFD") return kForms.nfd;
+  return name == "NFKC" ? kForms.nfkc : kForms.nfkd;
 }
 
 class UnicodeForm final : public Normalizer {
@@ -134,7 +144,8 @@ class BertNormalizer final : public Normalizer {
     }
     if (strips_accents_) {
       normalize(text, form_of("NFD"));
-      filter(text, [](UChar32 code) { return has_category(code, U_GC_MN_MASK); });
+      filter(text,
+             [](UChar32 code) { return had_category(code, U_GC_MN_MASK, UnicodeVersion::k8); });
     }
     if (lower_case_) make_lower_case(text);
   }
@@ -145,7 +156,7 @@ class BertNormalizer final : public Normalizer {
   static bool is_dropped(UChar32 code) {
     if (code == '\t' || code == '\n' || code == '\r') return false;
     return code == 0 || code == 0xFFFD ||
-           has_category(code, U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK | U_GC_CS_MASK);
+           had_category(code, U_GC_CC_MASK | U_GC_CF_MASK | U_GC_CO_MASK, UnicodeVersion::k8);
   }
 
   static bool is_chinese(UChar32 code) {
@@ -245,7 +256,8 @@ class Replace final : public Normalizer {
 };
 
 // SentencePiece's, as Hugging Face applies it: a cluster of less than six bytes as a whole where the
-// map has a beginning of it, else character by character.
+// map has a beginning of it, else character by character. What it leaves out at the very beginning
+// still counts as the beginning: Metaspace's "first" asks for that.
 class Precompiled final : public Normalizer {
  public:
   explicit Precompiled(const CheckedJson& json)
@@ -263,6 +275,7 @@ class Precompiled final : public Normalizer {
       add_cluster(from, begin, end, rewriting);
       begin = end;
     });
+    rewriting.take_in_what_was_before();
     text = rewriting.finish();
   }
 
@@ -333,7 +346,7 @@ class Sequence final : public Normalizer {
 };
 
 void strip_accents(AlignedText& text) {
-  filter(text, [](UChar32 code) { return has_category(code, U_GC_M_MASK); });
+  filter(text, [](UChar32 code) { return had_category(code, U_GC_M_MASK, UnicodeVersion::k9); });
 }
 
 // SentencePiece's rules for machine translation: control characters out, separators are spaces.

@@ -10,8 +10,11 @@
 namespace lowrank::text {
 namespace {
 
-// What \s means where these files were written: Unicode's White_Space, which ICU's own \s is not.
-std::string with_unicode_spaces(const std::string& expression) {
+// What \s and \w mean to Oniguruma, which these expressions were written for, and not to ICU: Unicode's
+// White_Space, and word characters without joiners but with the numbers of Latin-1.
+std::string for_icu(const std::string& expression) {
+  constexpr std::string_view kWord =
+      R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u00B2\u00B3\u00B9\u00BC-\u00BE])";
   std::string result;
   for (size_t i = 0; i < expression.size(); ++i) {
     if (expression[i] != '\\' || i + 1 == expression.size()) {
@@ -20,9 +23,13 @@ std::string with_unicode_spaces(const std::string& expression) {
     }
     const char escaped = expression[++i];
     if (escaped == 's') {
-      result += "\\p{White_Space}";
+      result += R"(\p{White_Space})";
     } else if (escaped == 'S') {
-      result += "\\P{White_Space}";
+      result += R"(\P{White_Space})";
+    } else if (escaped == 'w') {
+      result += fmt::format("[{}", kWord);
+    } else if (escaped == 'W') {
+      result += fmt::format("[^{}", kWord);
     } else {
       result += {'\\', escaped};
     }
@@ -62,8 +69,8 @@ Pattern::Pattern(const CheckedJson& json) {
   UErrorCode status = U_ZERO_ERROR;
   UParseError where{};
   compiled_ = std::make_unique<Compiled>();
-  compiled_->expression.reset(icu::RegexPattern::compile(
-      icu::UnicodeString::fromUTF8(with_unicode_spaces(source_)), 0, where, status));
+  compiled_->expression.reset(
+      icu::RegexPattern::compile(icu::UnicodeString::fromUTF8(for_icu(source_)), 0, where, status));
   if (U_FAILURE(status)) {
     json.fail(fmt::format("the regular expression is not understood ({}). Mend the file.",
                           u_errorName(status)));

@@ -99,16 +99,13 @@ void PipelineTokenizer::read_added_tokens(const CheckedJson& json) {
     }
     vocabulary_ = std::max(vocabulary_, token.id + 1);
     added_.push_back(token);
-    if (!token.normalized) {
-      in_text.push_back(std::move(token));
-      continue;
-    }
-    if (normalizer_) {
+    if (token.normalized && normalizer_) {
       AlignedText content(token.content);
       normalizer_->apply(content);
       token.content = content.text();
     }
-    in_normalized.push_back(std::move(token));
+    added_texts_.push_back(token.content);
+    (token.normalized ? in_normalized : in_text).push_back(std::move(token));
   }
   in_text_ = AddedTokenFinder(std::move(in_text));
   in_normalized_ = AddedTokenFinder(std::move(in_normalized));
@@ -160,10 +157,13 @@ void PipelineTokenizer::choose_cut() {
   }
 }
 
-bool PipelineTokenizer::is_special(int64_t id) const {
+bool PipelineTokenizer::is_marked_special(int64_t id) const {
   const auto found = added_by_id_.find(id);
-  return (found != added_by_id_.end() && added_[found->second].special) || id == cls_ ||
-         id == separator_ || id == mask_ || id == pad_;
+  return found != added_by_id_.end() && added_[found->second].special;
+}
+
+bool PipelineTokenizer::is_special(int64_t id) const {
+  return is_marked_special(id) || id == cls_ || id == separator_ || id == mask_ || id == pad_;
 }
 
 std::string PipelineTokenizer::token(int64_t id) const {
@@ -369,8 +369,9 @@ void PipelineTokenizer::encode_whole(std::string_view text, int64_t offset, Outp
 std::string PipelineTokenizer::decode(std::span<const int64_t> ids, bool skip_special) const {
   std::vector<std::string> pieces;
   for (const int64_t id : ids) {
-    std::string piece = token(id);
-    if (piece.empty() || (skip_special && is_special(id))) continue;
+    const auto added = added_by_id_.find(id);
+    std::string piece = added == added_by_id_.end() ? token(id) : added_texts_[added->second];
+    if (piece.empty() || (skip_special && is_marked_special(id))) continue;
     pieces.push_back(std::move(piece));
   }
   std::string text;

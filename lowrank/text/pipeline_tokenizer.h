@@ -73,6 +73,7 @@ class PipelineTokenizer final : public Tokenizer {
   void encode_chunk(std::string_view chunk, int64_t offset, Output& output) const;
   void encode_whole(std::string_view text, int64_t offset, Output& output) const;
   void spell_cached(std::string_view word, Output& output) const;
+  bool is_marked_special(int64_t id) const;
   bool joins(std::string_view text, size_t separator) const;
 
   std::unique_ptr<Normalizer> normalizer_;  // null: none
@@ -82,6 +83,7 @@ class PipelineTokenizer final : public Tokenizer {
   PostProcessor post_processor_;
 
   std::vector<AddedToken> added_;
+  std::vector<std::string> added_texts_;             // what each decodes to: its normalized content
   std::unordered_map<int64_t, size_t> added_by_id_;  // index into added_
   std::unordered_map<std::string, size_t> added_by_content_;
   AddedTokenFinder in_text_, in_normalized_;

@@ -7,6 +7,7 @@
 
 #include "lowrank/text/byte_level.h"
 #include "lowrank/text/characters.h"
+#include "lowrank/text/old_categories.h"
 #include "lowrank/text/pattern.h"
 
 namespace lowrank::text {
@@ -117,7 +118,7 @@ std::vector<Range> characters_where(std::string_view text, const Holds& holds) {
 bool is_punctuation(UChar32 code) {
   const bool ascii = (code >= '!' && code <= '/') || (code >= ':' && code <= '@') ||
                      (code >= '[' && code <= '`') || (code >= '{' && code <= '~');
-  return ascii || has_category(code, U_GC_P_MASK);
+  return ascii || had_category(code, U_GC_P_MASK, UnicodeVersion::k8);
 }
 
 std::vector<Range> white_space(std::string_view text) {
