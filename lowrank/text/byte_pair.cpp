@@ -142,21 +142,22 @@ class BytePair final : public PieceModel {
       };
       const auto [left, right] = pair_of(entry, place);
       const std::string whole = left + right.substr(std::min(prefix_.size(), right.size()));
-      const auto id = [&](const std::string& piece) {
-        const auto found = vocabulary_.id(piece);
-        if (!found) {
-          place().fail(
-              fmt::format("the merge of \"{}\" and \"{}\" needs \"{}\", which the "
-                          "vocabulary does not have. Mend the files.",
-                          left, right, piece));
-        }
-        return static_cast<int32_t>(*found);
-      };
-      if (!merges_.add(id(left), id(right), {rank, id(whole)})) {
+      const Merges::Merge merge{rank, require_piece(whole, place)};
+      if (!merges_.add(require_piece(left, place), require_piece(right, place), merge)) {
         place().fail(fmt::format("\"{}\" and \"{}\" merge twice. Mend the file.", left, right));
       }
       ++rank;
     }
+  }
+
+  template <class Place>
+  int32_t require_piece(const std::string& piece, const Place& place) const {
+    const auto id = vocabulary_.id(piece);
+    if (!id) {
+      place().fail(fmt::format(
+          "this merge needs \"{}\", which the vocabulary does not have. Mend the files.", piece));
+    }
+    return static_cast<int32_t>(*id);
   }
 
   // "left right" or ["left", "right"].

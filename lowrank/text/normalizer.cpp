@@ -66,7 +66,43 @@ size_t segment_end(std::string_view text, size_t begin, const icu::Normalizer2& 
   return end;
 }
 
+// The same characters decomposed and in the order that every form wants. ICU sorts marks by
+// insertion, which takes the square of their number where that is large.
+icu::UnicodeString in_canonical_order(std::string_view segment, const icu::Normalizer2& form) {
+  icu::UnicodeString decomposed;
+  for_each_character(segment, [&](const Character& c) {
+    icu::UnicodeString parts;
+    if (form.getDecomposition(c.code, parts)) {
+      decomposed += parts;
+    } else {
+      decomposed += c.code;
+    }
+  });
+  struct Mark {
+    UChar32 code;
+    uint8_t combining_class;
+  };
+  std::vector<Mark> all;
+  for (int32_t i = 0; i < decomposed.length(); i = decomposed.moveIndex32(i, 1)) {
+    const UChar32 code = decomposed.char32At(i);
+    all.push_back({code, form.getCombiningClass(code)});
+  }
+  for (auto begin = all.begin(); begin != all.end();) {
+    const auto end = std::find_if(begin + 1, all.end(),
+                                  [](const Mark& mark) { return mark.combining_class == 0; });
+    const auto marks = begin->combining_class == 0 ? begin + 1 : begin;
+    std::stable_sort(marks, end, [](const Mark& a, const Mark& b) {
+      return a.combining_class < b.combining_class;
+    });
+    begin = end;
+  }
+  icu::UnicodeString ordered;
+  for (const Mark& mark : all) ordered += mark.code;
+  return ordered;
+}
+
 void normalize(AlignedText& text, const icu::Normalizer2& form) {
+  constexpr size_t kFewBytes = 64;
   const std::string_view from = text.text();
   if (std::all_of(from.begin(), from.end(), is_ascii)) return;
   Rewriting rewriting(text);
@@ -76,8 +112,10 @@ void normalize(AlignedText& text, const icu::Normalizer2& form) {
     std::string to;
     if (!is_ascii(segment[0]) || segment.size() > 1) {
       UErrorCode status = U_ZERO_ERROR;
-      const auto utf16 = icu::UnicodeString::fromUTF8(
-          icu::StringPiece(segment.data(), static_cast<int32_t>(segment.size())));
+      const auto utf16 = segment.size() > kFewBytes
+                             ? in_canonical_order(segment, form)
+                             : icu::UnicodeString::fromUTF8(icu::StringPiece(
+                                   segment.data(), static_cast<int32_t>(segment.size())));
       form.normalize(utf16, status).toUTF8String(to);
     }
     // ICU reads an ill-formed sequence as U+FFFD; here it stays what it is.

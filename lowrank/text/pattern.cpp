@@ -84,6 +84,9 @@ std::vector<Range> Pattern::matches(std::string_view text) const {
       utext_openUTF8(nullptr, text.data(), static_cast<int64_t>(text.size()), &status),
       &utext_close);
   const std::unique_ptr<icu::RegexMatcher> matcher(compiled_->expression->matcher(status));
+  constexpr int32_t kMostTime =
+      5000;  // of one match, about milliseconds: some expressions never end
+  if (U_SUCCESS(status)) matcher->setTimeLimit(kMostTime, status);
   if (U_SUCCESS(status)) matcher->setStackLimit(0, status);  // a long run of spaces needs more
   if (U_SUCCESS(status)) matcher->reset(utf8.get());
   std::vector<Range> found;
