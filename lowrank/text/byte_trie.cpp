@@ -2,6 +2,7 @@
 #include "lowrank/text/byte_trie.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace lowrank::text {
 
@@ -9,7 +10,10 @@ ByteTrie::ByteTrie(Entries entries) {
   std::sort(entries.begin(), entries.end());
   nodes_.resize(258);
   nodes_[kRoot].parent = kRoot;
+  next_free_.resize(nodes_.size());
+  std::iota(next_free_.begin(), next_free_.end(), size_t{0});
   build(entries, 0, entries.size(), 0, kRoot);
+  next_free_ = {};
 }
 
 // The node's subtree, of the sorted entries [begin, end), which have `depth` bytes in common. By a
@@ -49,26 +53,39 @@ void ByteTrie::build(const Entries& entries, size_t begin, size_t end, size_t de
   }
 }
 
-// A base that gives each of the bytes a free node. A node that is taken is never free again, so the
-// search goes on from the first free one; after many failures from further on, which leaves holes but
-// bounds the time.
-int32_t ByteTrie::place_children(const std::vector<unsigned char>& bytes) {
-  const auto is_free = [&](size_t at) { return at >= nodes_.size() || nodes_[at].parent == kNone; };
-  while (!is_free(first_free_)) ++first_free_;
-  size_t first = std::max<size_t>(first_free_, bytes[0] + size_t{1});
-  for (int failures = 0;; ++first) {
-    if (!is_free(first)) continue;
-    const size_t base = first - bytes[0] - 1;
-    const bool fits = std::all_of(bytes.begin(), bytes.end(),
-                                  [&](unsigned char byte) { return is_free(base + byte + 1); });
-    if (fits) {
-      if (base + 257 > nodes_.size()) nodes_.resize(base + 257 + nodes_.size() / 2);
-      // Reserved at once, before the children are filled in.
-      for (const unsigned char byte : bytes) nodes_[base + byte + 1].parent = kRoot;
-      return static_cast<int32_t>(base);
-    }
-    if (++failures == 64) first_free_ = std::max(first_free_, first);
+// The first free node from `at` on. Taken nodes point further, by ever longer steps.
+size_t ByteTrie::free_from(size_t at) {
+  while (at < next_free_.size() && next_free_[at] != at) {
+    const size_t next = next_free_[at];
+    if (next < next_free_.size()) next_free_[at] = next_free_[next];
+    at = next;
   }
+  return at;
+}
+
+// A base that gives each of the bytes a free node; after some failures behind all that are taken, which
+// leaves holes but bounds the time.
+int32_t ByteTrie::place_children(const std::vector<unsigned char>& bytes) {
+  constexpr int kMostFailures = 256;
+  const auto is_free = [&](size_t at) { return at >= nodes_.size() || nodes_[at].parent == kNone; };
+  const size_t lowest = bytes[0] + size_t{1};  // a base is 0 or more
+  size_t first = free_from(lowest);
+  for (int failures = 0;; ++failures) {
+    const size_t shift = first - bytes[0];
+    const bool fits = std::all_of(bytes.begin(), bytes.end(),
+                                  [&](unsigned char byte) { return is_free(shift + byte); });
+    if (fits) break;
+    first = failures < kMostFailures ? free_from(first + 1) : std::max(nodes_.size(), lowest);
+  }
+  const size_t base = first - lowest;
+  if (base + 257 > nodes_.size()) nodes_.resize(base + 257 + nodes_.size() / 2);
+  for (size_t at = next_free_.size(); at < nodes_.size(); ++at) next_free_.push_back(at);
+  // Taken at once, before the children are filled in.
+  for (const unsigned char byte : bytes) {
+    nodes_[base + byte + 1].parent = kRoot;
+    next_free_[base + byte + 1] = base + byte + 2;
+  }
+  return static_cast<int32_t>(base);
 }
 
 }  // namespace lowrank::text

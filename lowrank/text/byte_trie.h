@@ -36,10 +36,11 @@ class ByteTrie {
   };
   using Entries = std::vector<std::pair<std::string_view, int32_t>>;
   void build(const Entries& entries, size_t begin, size_t end, size_t depth, int32_t node);
+  size_t free_from(size_t at);
   int32_t place_children(const std::vector<unsigned char>& bytes);
 
   std::vector<Node> nodes_;
-  size_t first_free_ = 1;
+  std::vector<size_t> next_free_;  // while it is built
 };
 
 }  // namespace lowrank::text
