@@ -7,7 +7,18 @@
 
 #include <algorithm>
 
+#include "lowrank/models/model_directory.h"
+
 namespace lowrank::models {
+
+std::shared_ptr<Model> to_model(const NativeCheckpoint& checkpoint, const std::string& where) {
+  ModelConfig config;
+  read_config(checkpoint.model, where, [&](ConfigFields& fields) { describe(fields, config); });
+  check(config, where);
+  const auto model = std::make_shared<Model>(config);
+  set_parameters(*model, checkpoint.tensors, where);
+  return model;
+}
 
 Renaming::Renaming(const io::NamedTensors& tensors, std::string where)
     : tensors_(tensors.begin(), tensors.end()), where_(std::move(where)) {}

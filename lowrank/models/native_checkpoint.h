@@ -2,12 +2,14 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "lowrank/base/config.h"
 #include "lowrank/io/safetensors.h"
+#include "lowrank/models/model.h"
 
 namespace lowrank::models {
 
@@ -18,6 +20,10 @@ struct NativeCheckpoint {
   io::NamedTensors tensors;
   std::vector<std::string> notes;
 };
+
+// The model, with the checkpoint's numbers, in evaluation mode. Throws Error for a configuration that is
+// not allowed and for every tensor of another shape; `where` names the file.
+std::shared_ptr<Model> to_model(const NativeCheckpoint& checkpoint, const std::string& where);
 
 // Gives a checkpoint's tensors our names, one by one, and knows which of them nobody took.
 class Renaming {

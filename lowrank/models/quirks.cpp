@@ -190,6 +190,16 @@ Quirks quirks(Profile profile, const EncoderTraits& traits) {
   return {};
 }
 
+Quirks quirks(const ModelConfig& config) {
+  if (config.attention.empty()) return {};
+  EncoderTraits traits{.conv = false, .per_matrix_start = config.compat.per_matrix_start};
+  if (const auto* nystrom = std::get_if<NystromOptions>(&config.attention.front())) {
+    traits.exact = nystrom->landmarks == config.compat.segment_length;
+    traits.conv = nystrom->conv > 0;
+  }
+  return quirks(config.compat.profile, traits);
+}
+
 Quirks quirks(const ForeignOptions& options) {
   return std::visit([](const auto& of_package) { return quirks_of(of_package); }, options);
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lowrank/models/config.h"
 #include "lowrank/models/foreign.h"
 #include "lowrank/ops/profile.h"
 
@@ -23,6 +24,9 @@ struct EncoderTraits {
   bool per_matrix_start = false;  // of the pseudo-inverse
 };
 std::vector<Quirk> quirks(Profile profile, const EncoderTraits& traits);
+
+// Those of a model: of its compat.profile, for its first layer's attention.
+std::vector<Quirk> quirks(const ModelConfig& config);
 
 // Those of a module of another package.
 //
