@@ -36,7 +36,9 @@ class Unigram final : public PieceModel {
   }
 
   void spell(std::string_view word, std::vector<Piece>& pieces) const override {
-    thread_local std::vector<Step> steps;
+    thread_local std::vector<Step> kept;  // between words, unless one is very long
+    std::vector<Step> own;
+    std::vector<Step>& steps = word.size() <= kLongKept ? kept : own;
     find_steps(word, steps);
     const size_t before = pieces.size();
     for (auto end = static_cast<uint32_t>(word.size()); end > 0;) {
@@ -59,6 +61,7 @@ class Unigram final : public PieceModel {
  private:
   static constexpr int32_t kUnknown = -1;
   static constexpr double kUnknownPenalty = 10;
+  static constexpr size_t kLongKept = 4096;
 
   // The best way to spell a word up to some byte: its last piece.
   struct Step {

@@ -26,6 +26,7 @@ class WordCache {
 
   // Valid until the next add().
   std::optional<std::span<const Piece>> find(std::string_view word) const {
+    if (word.empty()) return std::nullopt;
     const Slot& slot = slots_[find_slot(word, hash_of(word))];
     if (slot.size == 0) return std::nullopt;
     const Piece* pieces = slot.count <= kInline ? slot.pieces.data() : &pieces_[slot.at];

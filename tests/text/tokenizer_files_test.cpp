@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <protozero/pbf_writer.hpp>
+#include <thread>
 
 #include "lowrank/base/error.h"
 #include "lowrank/base/file.h"
@@ -319,6 +320,26 @@ TEST(SentencePieceModel, IsNamedWhereItIsBrokenOrNotAll) {
   const std::string config = R"({"tokenizer_class": "XLMRobertaTokenizer"})";
   EXPECT_THAT(failure(Files{{"a.model", model}, {"tokenizer_config.json", config}}),
               HasSubstr("Add the model's tokenizer.json"));
+}
+
+TEST(LoadTokenizer, GivesATokenizerThatThreadsMayShare) {
+  for (const json& description : {small_word_piece(), small_byte_pair(), small_unigram()}) {
+    const auto tokenizer = load(description);
+    std::string text;
+    for (int i = 0; i < 2000; ++i)
+      text += "unable hell" + std::string(static_cast<size_t>(1 + i % 7), 'a') + " o\xC3\xA9 ";
+    const Tokens expected = tokenizer->encode_with_spans(text);
+    std::vector<Tokens> got(4);
+    std::vector<std::thread> threads;
+    for (Tokens& tokens : got) {
+      threads.emplace_back([&] { tokens = tokenizer->encode_with_spans(text); });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const Tokens& tokens : got) {
+      EXPECT_EQ(tokens.ids, expected.ids);
+      EXPECT_EQ(tokens.spans, expected.spans);
+    }
+  }
 }
 
 TEST(LoadTokenizer, NamesAFolderWithoutFilesAndNoFolder) {
