@@ -6,29 +6,65 @@
 
 #include <CLI/CLI.hpp>
 #include <array>
+#include <filesystem>
+#include <limits>
 
+#include "lowrank/base/file.h"
 #include "lowrank/cli/escape.h"
 #include "lowrank/cli/machine.h"
 #include "lowrank/cli/model_summary.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
+#include "lowrank/models/derive.h"
+#include "lowrank/models/model_directory.h"
+#include "lowrank/models/quirks.h"
 #include "lowrank/ops/dispatch.h"
+#include "lowrank/serve/text_model.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
 namespace {
 
+// In what a model differs from the method that it is named after, and what that costs.
+void add_quirks(const std::vector<models::Quirk>& quirks, Facts& facts) {
+  for (const models::Quirk& quirk : quirks) {
+    facts.emplace_back("quirk: " + quirk.name, quirk.does + " " + quirk.costs);
+  }
+}
+
+Facts module_facts(const std::filesystem::path& folder) {
+  const models::ForeignModel foreign = models::load_foreign(folder);
+  int64_t parameters = 0;
+  for (const at::Tensor& parameter : foreign.module->parameters()) parameters += parameter.numel();
+  Facts facts = {{"model", folder.string()},
+                 {"what it is", fmt::format("a module of \"{}\"",
+                                            profile_name(models::profile_of(foreign.options)))},
+                 {"parameters", grouped(parameters)}};
+  add_quirks(models::quirks(foreign.options), facts);
+  return facts;
+}
+
 Facts model_facts(const std::string& path) {
-  const train::TrainedModel trained = train::load_trained(path);
-  const models::ModelConfig& config = trained.model->config();
-  Facts facts = {
-      {"model", trained.folder.string()},
-      {"what it is", in_words(config)},
-      {"parameters", grouped(models::parameter_count(*trained.model))},
-      {"reads", fmt::format("{} tokens at most", grouped(trained.recipe.data.max_length))},
-  };
+  const std::filesystem::path folder = serve::find_model(path);
+  const std::filesystem::path config_path = folder / "config.json";
+  if (models::is_foreign(parse_json(read_file(config_path), config_path.string()))) {
+    return module_facts(folder);
+  }
+  const std::shared_ptr<models::Model> model = models::load_model(folder);
+  const models::ModelConfig& config = model->config();
+  int64_t longest = models::longest_sequence(config);
+  if (std::filesystem::exists(folder / "recipe.json")) {
+    longest = train::load_saved_recipe(folder).data.max_length;
+  }
+  Facts facts = {{"model", folder.string()},
+                 {"what it is", in_words(config)},
+                 {"parameters", grouped(models::parameter_count(*model))},
+                 {"reads", longest == std::numeric_limits<int64_t>::max()
+                               ? "any number of tokens"
+                               : fmt::format("{} tokens at most", grouped(longest))}};
   if (!config.classes.empty())
     facts.emplace_back("classes", fmt::format("{}", fmt::join(config.classes, ", ")));
+  add_quirks(models::quirks(config), facts);
   return facts;
 }
 

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "lowrank/cli/quantity.h"
 
 namespace lowrank::cli {
@@ -69,8 +71,13 @@ std::string in_words(const nn::EmbeddingsOptions& embeddings) {
 }
 
 std::string task_in_words(const models::ModelConfig& config) {
-  if (config.task == models::Task::kMaskedLanguageModel) return "masked language model";
-  return fmt::format("classification into {} classes", config.classes.size());
+  if (config.task == models::Task::kClassification) {
+    return config.classes.size() == 1
+               ? "a number for each text"
+               : fmt::format("classification into {} classes", config.classes.size());
+  }
+  const std::string task = models::in_words(config.task);
+  return config.classes.empty() ? task : fmt::format("{}, {} classes", task, config.classes.size());
 }
 
 }  // namespace
@@ -80,12 +87,17 @@ std::string in_words(const AttentionKind& kind) { return std::visit(KindInWords{
 std::string in_words(const models::ModelConfig& config) {
   std::vector<std::string> kinds;
   for (const AttentionKind& kind : config.attention) kinds.push_back(in_words(kind));
+  const bool all_alike = std::all_of(kinds.begin(), kinds.end(),
+                                     [&](const auto& kind) { return kind == kinds.front(); });
   return fmt::format(
-      "{}; reads {}; {} layer{} of width {}, {} head{}, feed-forward {}, {}-norm; attention: {}",
+      "{}; reads {}; {} layer{} of width {}, {} head{}, feed-forward {}, {}-norm; attention: {}{}",
       task_in_words(config), in_words(config.embeddings), config.layers,
       config.layers == 1 ? "" : "s", config.width, config.heads, config.heads == 1 ? "" : "s",
       config.feed_forward, config.norm == nn::NormPosition::kPre ? "pre" : "post",
-      fmt::join(kinds, " | "));
+      all_alike ? kinds.front() : fmt::format("{}", fmt::join(kinds, " | ")),
+      config.compat.profile == Profile::kNone
+          ? ""
+          : fmt::format("; computed as \"{}\" does", profile_name(config.compat.profile)));
 }
 
 }  // namespace lowrank::cli

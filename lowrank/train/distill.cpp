@@ -178,7 +178,7 @@ DistillResult distill(models::Model& student, models::Model& teacher, const Dist
                ? static_cast<double>(result.steps) / static_cast<double>(options.steps)
                : clock.seconds() / (60 * options.minutes);
   };
-  double best = result.before.mean_cosine;
+  double best = -1;
   int64_t evaluated = 0, worse = 0;
   for (double done = share_done(); done < 1; done = share_done()) {
     if (stop) {
@@ -210,7 +210,8 @@ DistillResult distill(models::Model& student, models::Model& teacher, const Dist
       result.ended = DistillResult::Ended::kTarget;
       break;
     }
-    worse = result.after.mean_cosine > best ? 0 : worse + 1;
+    const bool counts = done > 0.5;
+    worse = !counts || result.after.mean_cosine > best ? 0 : worse + 1;
     best = std::max(best, result.after.mean_cosine);
     if (worse == kPatience) {
       result.ended = DistillResult::Ended::kNoProgress;

@@ -19,10 +19,12 @@ struct DistillOptions {
   int64_t steps = 0;      // instead of minutes, where it is not 0
   int64_t length = 512;   // tokens of a training sequence, special ones included
   int64_t sequences = 4;  // of a step
-  double learning_rate =
-      1e-3;                  // the highest; rises over a twentieth of the time, then a cosine to 0
-  double target = 1;         // stops when the mean cosine of the held-out sequences reaches it
-  int64_t evaluations = 12;  // in all; stops after three in a row without a better result
+  // The highest; rises over a twentieth of the time, then a cosine to 0.
+  double learning_rate = 3e-4;
+  double target = 1;  // stops when the mean cosine of the held-out sequences reaches it
+  // In all. At high learning rates the student may fall back before it gains, so that only in the second
+  // half three in a row without a better result than the best so far end it.
+  int64_t evaluations = 12;
   Precision precision = Precision::kFloat32;
   uint64_t seed = 0;
 };

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/models/derive.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/attention_kinds.h"
+#include "tests/support/oracle.h"
+#include "tests/support/small_config.h"
+
+namespace lowrank::models {
+namespace {
+
+using lowrank::testing::max_error;
+using lowrank::testing::small_config;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+Inputs inputs(int64_t n) {
+  return {at::arange(n, at::kLong).remainder(20), at::tensor({int64_t{0}, n}, at::kLong), {}};
+}
+
+at::Tensor rows(Model& model, int64_t n) {
+  const at::NoGradGuard no_grad;
+  model.eval();
+  return model.encode(inputs(n)).x;
+}
+
+// With as many landmarks as tokens Nystrom attention is exact, and its convolution starts from zeros.
+TEST(WithAttention, KeepsTheFunctionWhereTheNewKindDoes) {
+  Model exact(small_config(ExactOptions{}));
+  exact.to(at::kDouble);
+  const auto nystrom = with_attention(exact, {NystromOptions{.landmarks = 33, .conv = 5}});
+  EXPECT_EQ(nystrom->named_parameters()["layers.0.attention.filter"].sizes(),
+            (at::IntArrayRef{3, 5}));
+  EXPECT_LE(max_error(rows(exact, 33), rows(*nystrom, 33)), 1e-12);
+}
+
+TEST(WithAttention, KeepsEveryWeightThatBothHave) {
+  for (const auto& [name, kind] : lowrank::testing::attention_kinds()) {
+    Model before(small_config(ExactOptions{}));
+    const auto after = with_attention(before, {kind});
+    for (const auto& parameter : before.named_parameters()) {
+      EXPECT_TRUE(at::equal(parameter.value(), after->named_parameters()[parameter.key()])) << name;
+    }
+    EXPECT_TRUE(rows(*after, 20).isfinite().all().item<bool>()) << name;
+  }
+}
+
+TEST(WithAttention, LeavesOtherLayersAsTheyAre) {
+  Model model(small_config(NystromOptions{.landmarks = 4, .conv = 5}));
+  const AttentionKind kept = model.config().attention.front();
+  const auto mixed = with_attention(model, {kept, ExactOptions{}});
+  EXPECT_TRUE(at::equal(mixed->named_parameters()["layers.0.attention.filter"],
+                        model.named_parameters()["layers.0.attention.filter"]));
+  EXPECT_FALSE(mixed->named_parameters().contains("layers.1.attention.filter"));
+}
+
+TEST(WithAttention, LeavesAProfileAwayThatTheKindHasNot) {
+  ModelConfig config = small_config(NystromOptions{.landmarks = 4});
+  config.compat = {.profile = Profile::kHuggingFace, .segment_length = 12};
+  const Model model(config);
+  EXPECT_EQ(with_attention(model, {ExactOptions{}})->config().compat.profile, Profile::kNone);
+  EXPECT_EQ(with_attention(model, {NystromOptions{.landmarks = 6}})->config().compat.profile,
+            Profile::kHuggingFace);
+  EXPECT_EQ(without_profile(model)->config().compat.profile, Profile::kNone);
+}
+
+TEST(WithPositions, TilesOrInterpolatesTheTable) {
+  ModelConfig config = small_config(ExactOptions{});
+  config.embeddings.position_offset = 2;
+  const Model model(config);
+  const at::Tensor before = model.named_parameters()["embeddings.positions"];
+  for (const PositionRule rule : {PositionRule::kTile, PositionRule::kInterpolate}) {
+    const auto longer = with_positions(model, 65, rule);
+    const at::Tensor after = longer->named_parameters()["embeddings.positions"];
+    ASSERT_EQ(after.size(0), 67);
+    EXPECT_TRUE(
+        at::equal(after.slice(0, 0, 3), before.slice(0, 0, 3)));  // nobody's two and the first
+    if (rule == PositionRule::kTile) {
+      EXPECT_TRUE(at::equal(after.slice(0, 2, 35), before.slice(0, 2, 35)));
+      EXPECT_TRUE(at::equal(after[2 + 33], before[2]));
+    } else {  // 65 rows over 33: every other one is a row of the table
+      EXPECT_TRUE(at::equal(after[2 + 64], before[2 + 32]));
+      EXPECT_LE(max_error(after[2 + 10], before[2 + 5]), 1e-6);
+      EXPECT_LE(max_error(after[2 + 11], (before[2 + 5] + before[2 + 6]) / 2), 1e-6);
+    }
+  }
+}
+
+TEST(WithPositions, LetsAModelReadLongerTextAndShorterAsBefore) {
+  Model model(small_config(NystromOptions{.landmarks = 4}));
+  EXPECT_THROW(rows(model, 100), c10::ValueError);
+  const auto longer = with_positions(model, 100, PositionRule::kTile);
+  EXPECT_EQ(rows(*longer, 100).size(0), 100);
+  EXPECT_TRUE(at::equal(rows(*longer, 20), rows(model, 20)));
+  EXPECT_EQ(longest_sequence(longer->config()), 100);
+}
+
+TEST(WithPositions, RefusesFewerAndALinformerThatTakesLess) {
+  const Model model(small_config(ExactOptions{}));
+  EXPECT_THAT([&] { with_positions(model, 20, PositionRule::kTile); },
+              ThrowsMessage<Error>(HasSubstr("max_positions = 20; the model has 33")));
+  const Model linformer(small_config(LinformerOptions{.projected = 5, .max_length = 33}));
+  EXPECT_THAT([&] { with_positions(linformer, 40, PositionRule::kTile); },
+              ThrowsMessage<Error>(HasSubstr("max_length = 33")));
+}
+
+}  // namespace
+}  // namespace lowrank::models
