@@ -46,7 +46,7 @@ struct ConvertFlags {
   int64_t steps = 0;
   int64_t length = 512;
   int64_t sequences = 4;
-  double learning_rate = 3e-4;
+  double learning_rate = 2e-4;
   double target = 1;
   std::string precision = "float32";
   int64_t seed = 0;

@@ -22,6 +22,16 @@ std::vector<AttentionKind> kinds_of(const ModelConfig& config) {
 
 }  // namespace
 
+at::Tensor pooled_vectors(Model& model, Pooling pooling, const std::vector<Inputs>& batches) {
+  const at::NoGradGuard no_grad;
+  model.eval();
+  std::vector<at::Tensor> vectors;
+  for (const Inputs& batch : batches) {
+    vectors.push_back(model.pool(model.encode(batch), pooling).to(at::kDouble));
+  }
+  return vectors.empty() ? at::zeros({0, model.config().width}, at::kDouble) : at::cat(vectors);
+}
+
 Closeness compare(Model& model, Model& reference, const std::vector<Inputs>& batches,
                   const std::function<void(double)>& progress) {
   const at::NoGradGuard no_grad;

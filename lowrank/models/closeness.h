@@ -18,6 +18,9 @@ struct Closeness {
   std::vector<double> state_errors = {};
 };
 
+// The pooled vectors of all sequences, [sequences, c] float64, without gradients, in evaluation mode.
+at::Tensor pooled_vectors(Model& model, Pooling pooling, const std::vector<Inputs>& batches);
+
 // Runs both over the batches without gradients, both in evaluation mode. `progress` gets the share done
 // and may throw to give up.
 Closeness compare(Model& model, Model& reference, const std::vector<Inputs>& batches,

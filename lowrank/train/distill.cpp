@@ -20,6 +20,9 @@ namespace {
 constexpr int64_t kLeastSequences = 16;
 constexpr int64_t kPatience = 3;  // evaluations without a better result
 constexpr double kWeightDecay = 0.01;
+// Adam's first steps move every weight by the whole rate, whatever its gradient; a pretrained model would
+// not stand that, however short the run is.
+constexpr double kWarmSteps = 25;
 
 // |x - y|^2 / |y|^2, in float32 at least.
 at::Tensor relative_error(const at::Tensor& x, const at::Tensor& y) {
@@ -163,11 +166,13 @@ DistillResult distill(models::Model& student, models::Model& teacher, const Dist
                       const DistillOptions& options,
                       const std::function<void(const DistillProgress&)>& progress,
                       const std::atomic<bool>& stop) {
-  const Clock clock;
   const std::vector<models::Inputs> held_out = batches_of(data.held_out, options.sequences);
   DistillResult result;
   result.before = result.after = models::compare(student, teacher, held_out);
+  const models::Pooling pooling = teacher.config().pooling;
+  const at::Tensor wanted = models::pooled_vectors(teacher, pooling, held_out);
   const FrozenEmbeddings frozen(student);
+  const Clock clock;
   AdamW optimizer = optimizer_of(student, options);
   Shuffled training(data.training, options.seed);
   TrainOptions schedule;
@@ -194,7 +199,8 @@ DistillResult distill(models::Model& student, models::Model& teacher, const Dist
     }
     loss.backward();
     optimizer.clip(1);
-    optimizer.step(rate_share(schedule, done));
+    const double warm = static_cast<double>(result.steps + 1) / kWarmSteps;
+    optimizer.step(rate_share(schedule, done) * std::min(1.0, warm));
     ++result.steps;
     result.tokens += batch.tokens.numel();
     done = share_done();
@@ -205,7 +211,10 @@ DistillResult distill(models::Model& student, models::Model& teacher, const Dist
     if (done < static_cast<double>(evaluated + 1) / static_cast<double>(options.evaluations))
       continue;
     evaluated = static_cast<int64_t>(done * static_cast<double>(options.evaluations));
-    result.after = models::compare(student, teacher, held_out);
+    result.after.mean_cosine =
+        at::cosine_similarity(models::pooled_vectors(student, pooling, held_out), wanted)
+            .mean()
+            .item<double>();
     if (result.after.mean_cosine >= options.target) {
       result.ended = DistillResult::Ended::kTarget;
       break;

@@ -15,12 +15,12 @@
 namespace lowrank::train {
 
 struct DistillOptions {
-  double minutes = 10;    // by the clock, evaluations included; the learning rate follows it
+  double minutes = 10;    // of training, evaluations included; the learning rate follows the clock
   int64_t steps = 0;      // instead of minutes, where it is not 0
   int64_t length = 512;   // tokens of a training sequence, special ones included
   int64_t sequences = 4;  // of a step
-  // The highest; rises over a twentieth of the time, then a cosine to 0.
-  double learning_rate = 3e-4;
+  // The highest; rises over a twentieth of the time and 25 steps at least, then a cosine to 0.
+  double learning_rate = 2e-4;
   double target = 1;  // stops when the mean cosine of the held-out sequences reaches it
   // In all. At high learning rates the student may fall back before it gains, so that only in the second
   // half three in a row without a better result than the best so far end it.
