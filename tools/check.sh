@@ -18,7 +18,7 @@ esac
 
 # The tests in which threads meet, as ctest names them.
 threaded=(data.batch data.dataset data.near_duplicates data.prefetch nn.packed_linear
-  ops.attention ops.checks ops.cpu ops.golden ops.pieces train.trainer)
+  ops.attention ops.checks ops.cpu ops.golden ops.pieces text.tokenizer_files train.trainer)
 
 check_format() {
   git ls-files -z '*.h' '*.cpp' | xargs -0 clang-format-14 --dry-run --Werror

@@ -56,11 +56,12 @@ void draw_confusion(const train::Evaluation& evaluation, const std::string& head
   }
 }
 
-train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const data::Dataset& dataset,
+train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const EvalFlags& flags,
+                                         const data::Dataset& dataset,
                                          const data::BatchOptions& options,
                                          const Console& console) {
   ProgressBar bar(console);
-  const auto tokenizer = text::make_tokenizer(trained.model->config().tokenizer);
+  const auto tokenizer = text::make_tokenizer(trained.model->config().tokenizer, flags.model);
   return train::evaluate(*trained.model, dataset, *tokenizer, options,
                          [&](int64_t done, int64_t total) {
                            bar.update(static_cast<double>(done) / static_cast<double>(total),
@@ -96,7 +97,7 @@ int run(const EvalFlags& flags, const Console& console) {
   const data::Dataset dataset = classifies ? with_labels_of(split, model.classes) : split;
 
   const train::Evaluation evaluation =
-      evaluate_with_progress(trained, dataset, train::batch_options(recipe), console);
+      evaluate_with_progress(trained, flags, dataset, train::batch_options(recipe), console);
   if (flags.json) {
     console.out << train::to_json(evaluation).dump(2) << '\n';
   } else {

@@ -38,7 +38,7 @@ class Predictor {
   Predictor(train::TrainedModel trained, const PredictFlags& flags, const Console& console)
       : trained_(std::move(trained)),
         classes_(trained_.model->config().classes),
-        tokenizer_(text::make_tokenizer(trained_.model->config().tokenizer)),
+        tokenizer_(text::make_tokenizer(trained_.model->config().tokenizer, flags.model)),
         options_(train::batch_options(trained_.recipe)),
         flags_(flags),
         console_(console) {

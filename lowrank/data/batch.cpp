@@ -57,7 +57,7 @@ std::vector<int64_t> mask_tokens(std::vector<int64_t>& tokens, const text::Token
     labels[i] = tokens[i];
     const double kind = random.uniform();
     if (kind < 0.8) {
-      tokens[i] = tokenizer.mask();
+      tokens[i] = tokenizer.mask().value();
     } else if (kind < 0.9) {
       tokens[i] = random_token(tokenizer, random);
     }
@@ -89,6 +89,12 @@ class BatchBuilder {
                const BatchOptions& options)
       : dataset_(dataset), tokenizer_(std::move(tokenizer)), options_(options) {
     check(options);
+    if (options.masked && !tokenizer_->mask()) {
+      throw Error(
+          "data: the tokenizer has no mask token; a masked language model predicts through one. "
+          "Use "
+          "a tokenizer that has it, such as BERT's or RoBERTa's.");
+    }
     if (dataset.examples.empty()) {
       throw Error("data: the dataset has no examples. Batches need at least one.");
     }

@@ -32,7 +32,7 @@ struct BatchOptions {
   // Of longer examples: "truncate"; "error" names the source and both lengths; "chunk" asks for
   // chunk() below first, and what that leaves longer (pairs) is an error.
   std::string on_overflow = "truncate";
-  bool special_tokens = false;  // CLS before, SEP after (and between the texts of a pair)
+  bool special_tokens = false;  // around the texts, as the tokenizer's template says
   double random_window = 0;     // training: share of longer examples read from a random position
   bool masked = false;          // masked language model
   double mask_share = 0.15;     // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
@@ -51,7 +51,8 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state = 0);
 
 // The dataset with every text longer than max_length cut into consecutive examples of at most that
-// length with the same label and source. Pairs stay whole.
+// length with the same label and source, which together are the text byte for byte. Pairs stay whole,
+// and so does a character of more tokens than fit.
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options);
 

@@ -6,18 +6,20 @@
 #include "lowrank/base/error.h"
 #include "lowrank/data/batch.h"
 #include "lowrank/data/random.h"
+#include "lowrank/text/encode.h"
 
 namespace lowrank::data {
 namespace {
 
-int64_t special_count(const Example& example, const BatchOptions& options) {
-  if (!options.special_tokens) return 0;
-  return example.pair.empty() ? 2 : 3;
+int64_t special_count(const Example& example, const text::Tokenizer& tokenizer,
+                      const BatchOptions& options) {
+  return options.special_tokens ? text::special_count(tokenizer, !example.pair.empty()) : 0;
 }
 
 // How many tokens of text a sequence has room for.
-int64_t text_room(const Example& example, const BatchOptions& options) {
-  const int64_t room = options.max_length - special_count(example, options);
+int64_t text_room(const Example& example, const text::Tokenizer& tokenizer,
+                  const BatchOptions& options) {
+  const int64_t room = options.max_length - special_count(example, tokenizer, options);
   if (room < (example.pair.empty() ? 1 : 2)) {
     throw Error(fmt::format("max_length = {}; special tokens leave no room for text. Raise it.",
                             options.max_length));
@@ -25,9 +27,9 @@ int64_t text_room(const Example& example, const BatchOptions& options) {
   return room;
 }
 
-[[noreturn]] void throw_too_long(const Example& example, int64_t of_texts,
-                                 const BatchOptions& options) {
-  const int64_t length = of_texts + special_count(example, options);
+[[noreturn]] void throw_too_long(const Example& example, const text::Tokenizer& tokenizer,
+                                 int64_t of_texts, const BatchOptions& options) {
+  const int64_t length = of_texts + special_count(example, tokenizer, options);
   throw Error(fmt::format(
       "{}: {} tokens; max_length = {}. Raise max_length, or set on_overflow = "
       "\"truncate\"{}.",
@@ -57,55 +59,77 @@ void truncate(std::vector<int64_t>& tokens, int64_t room, double random_window,
   tokens.resize(static_cast<size_t>(room));
 }
 
+// The text cut into consecutive pieces of at most `room` tokens each, a piece of a single token aside.
+// Cuts are where tokens begin; a piece read alone may have more tokens than it had within the text (the
+// rest of a word that was cut), and is made shorter then.
+std::vector<std::string_view> pieces_of(std::string_view text, const text::Tokenizer& tokenizer,
+                                        int64_t room) {
+  const std::vector<text::Span> spans = tokenizer.encode_with_spans(text).spans;
+  const int64_t count = std::ssize(spans);
+  if (count <= room) return {text};
+  const auto cut_at = [&](int64_t token) {
+    return token >= count ? text.size()
+                          : static_cast<size_t>(spans[static_cast<size_t>(token)].begin);
+  };
+  std::vector<std::string_view> pieces;
+  size_t begin = 0;
+  for (int64_t first = 0; first < count;) {
+    int64_t last = std::min(first + room, count);
+    const auto piece = [&] { return text.substr(begin, cut_at(last) - begin); };
+    while (last > first + 1) {
+      const int64_t excess = std::ssize(tokenizer.encode(piece())) - room;
+      if (excess <= 0) break;
+      last = std::max(first + 1, last - excess);
+    }
+    while (last < count && cut_at(last) == begin) ++last;  // tokens of one character stay together
+    pieces.push_back(piece());
+    begin = cut_at(last);
+    first = last;
+  }
+  return pieces;
+}
+
 }  // namespace
 
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state) {
-  std::vector<int64_t> first = tokenizer.encode(example.text);
-  std::vector<int64_t> second = tokenizer.encode(example.pair);
+  text::Tokens first{.ids = tokenizer.encode(example.text), .spans = {}};
+  text::Tokens second{.ids = tokenizer.encode(example.pair), .spans = {}};
   const bool is_pair = !example.pair.empty();
-  const int64_t of_texts = std::ssize(first) + std::ssize(second);
-  const int64_t room = text_room(example, options);
+  const int64_t of_texts = std::ssize(first.ids) + std::ssize(second.ids);
+  const int64_t room = text_room(example, tokenizer, options);
   if (of_texts == 0) {
     throw Error(fmt::format(
         "{}: the text is empty; a sequence has at least one token. Leave it out.", example.source));
   }
   if (of_texts > room) {
-    if (options.on_overflow != "truncate") throw_too_long(example, of_texts, options);
+    if (options.on_overflow != "truncate") throw_too_long(example, tokenizer, of_texts, options);
     if (is_pair) {
-      truncate_pair(first, second, room);
+      truncate_pair(first.ids, second.ids, room);
     } else {
-      truncate(first, room, options.random_window, random_state);
+      truncate(first.ids, room, options.random_window, random_state);
     }
   }
 
-  EncodedExample encoded{.tokens = {}, .segments = {}, .truncated = of_texts > room};
-  std::vector<int64_t>& tokens = encoded.tokens;
-  if (options.special_tokens) tokens.push_back(tokenizer.cls());
-  tokens.insert(tokens.end(), first.begin(), first.end());
-  if (options.special_tokens) tokens.push_back(tokenizer.separator());
-  if (!is_pair) return encoded;
-  encoded.segments.assign(tokens.size(), 0);
-  tokens.insert(tokens.end(), second.begin(), second.end());
-  if (options.special_tokens) tokens.push_back(tokenizer.separator());
-  encoded.segments.resize(tokens.size(), 1);
-  return encoded;
+  text::Encoded encoded =
+      text::assemble(tokenizer, first, is_pair ? &second : nullptr, options.special_tokens);
+  return {.tokens = std::move(encoded.ids),
+          .segments = is_pair ? std::move(encoded.segments) : std::vector<int64_t>(),
+          .truncated = of_texts > room};
 }
 
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options) {
   Dataset chunked{.examples = {}, .classes = dataset.classes};
   for (const Example& example : dataset.examples) {
-    const std::vector<int64_t> tokens = tokenizer.encode(example.text);
-    const int64_t room = text_room(example, options);
-    if (std::ssize(tokens) <= room || !example.pair.empty()) {
+    const int64_t room = text_room(example, tokenizer, options);
+    if (!example.pair.empty()) {
       chunked.examples.push_back(example);
       continue;
     }
-    for (int64_t start = 0; start < std::ssize(tokens); start += room) {
-      const auto size = static_cast<size_t>(std::min(room, std::ssize(tokens) - start));
+    for (const std::string_view text : pieces_of(example.text, tokenizer, room)) {
       Example piece = example;
-      piece.text = tokenizer.decode(std::span(tokens).subspan(static_cast<size_t>(start), size));
+      piece.text = text;
       chunked.examples.push_back(std::move(piece));
     }
   }

@@ -85,9 +85,17 @@ void describe_embeddings(ConfigFields& fields, nn::EmbeddingsOptions& embeddings
                  {"sinusoidal", nn::Positions::kSinusoidal},
                  {"none", nn::Positions::kNone}});
   fields.number("max_positions", embeddings.max_positions, 1, kMost);
+  fields.number("position_offset", embeddings.position_offset, 0, 65536);
   fields.number("segments", embeddings.segments, 0, 65536);
   fields.flag("norm", embeddings.norm);
   fields.number("dropout", embeddings.dropout, 0, kMostDropout);
+}
+
+void describe_compat(ConfigFields& fields, CompatOptions& compat) {
+  fields.choice("profile", compat.profile, profile_names());
+  fields.number("segment_length", compat.segment_length, 0, kMost);
+  fields.flag("per_matrix_start", compat.per_matrix_start);
+  fields.number("padding_token", compat.padding_token, 0, kMost);
 }
 
 [[noreturn]] void fail(const std::string& where, const std::string& message) {
@@ -129,17 +137,47 @@ void check_embeddings(const ModelConfig& config, const std::string& where) {
          fmt::format("embeddings.ngrams = [{}]; it must hold lengths, each once. Use [1, 3].",
                      fmt::join(embeddings.ngrams, ", ")));
   }
-  if (config.task != Task::kMaskedLanguageModel) return;
-  if (embeddings.patch != 1) {
-    fail(where,
-         fmt::format("embeddings.patch = {}; a masked language model has one row a token. Set "
-                     "it to 1.",
-                     embeddings.patch));
+  if (is_about_tokens(config.task) && embeddings.patch != 1) {
+    fail(where, fmt::format("embeddings.patch = {}; a {} has one row a token. Set it to 1.",
+                            embeddings.patch, in_words(config.task)));
   }
+  if (config.task != Task::kMaskedLanguageModel || !config.tied_output) return;
   if (embeddings.kind != nn::EmbeddingKind::kTokens) {
     fail(where,
          "embeddings.kind is not tokens; a masked language model ties its output layer to the "
          "token table. Set it to tokens.");
+  }
+}
+
+// A profile belongs to one kind of attention, and pads with a token that the model knows.
+void check_compat(const ModelConfig& config, const std::string& where) {
+  const CompatOptions& compat = config.compat;
+  if (compat.profile == Profile::kNone) return;
+  const std::string place =
+      fmt::format("{}: compat.profile = \"{}\"", where, profile_name(compat.profile));
+  const bool nystrom = compat.profile == Profile::kHuggingFace || compat.profile == Profile::kMlpen;
+  if (!nystrom && compat.profile != Profile::kFairseq) {
+    fail(place, "an encoder has the profile none, hf, mlpen or fairseq. Use none.");
+  }
+  for (const AttentionKind& attention : config.attention) {
+    const auto* kind = std::get_if<NystromOptions>(&attention);
+    if (nystrom ? !kind : !std::holds_alternative<LinformerOptions>(attention)) {
+      fail(place, fmt::format("it is for {} attention in every layer. Use profile \"none\".",
+                              nystrom ? "nystrom" : "linformer"));
+    }
+    if (kind &&
+        (compat.segment_length < kind->landmarks || compat.segment_length % kind->landmarks != 0)) {
+      fail(place, fmt::format("segment_length = {}; it must be a multiple of landmarks = {}. Use "
+                              "the number of the checkpoint.",
+                              compat.segment_length, kind->landmarks));
+    }
+  }
+  if (compat.padding_token >= config.embeddings.vocabulary) {
+    fail(place, fmt::format("padding_token = {}; the vocabulary ends at {}. Use a token of it.",
+                            compat.padding_token, config.embeddings.vocabulary - 1));
+  }
+  if (config.embeddings.patch != 1) {
+    fail(place, "embeddings.patch must be 1 under a profile. Use profile \"none\".");
   }
 }
 
@@ -166,15 +204,23 @@ void check_layerwise(const ModelConfig& config, const std::string& where) {
 void describe(ConfigFields& fields, ModelConfig& config) {
   fields.choice("task", config.task,
                 {{"classification", Task::kClassification},
-                 {"masked_language_model", Task::kMaskedLanguageModel}});
+                 {"masked_language_model", Task::kMaskedLanguageModel},
+                 {"encoder", Task::kEncoder},
+                 {"token_classification", Task::kTokenClassification},
+                 {"question_answering", Task::kQuestionAnswering},
+                 {"multiple_choice", Task::kMultipleChoice}});
   fields.text("tokenizer", config.tokenizer);
   fields.number("width", config.width, 1, 65536);
   fields.number("layers", config.layers, 0, 1024);
   fields.number("heads", config.heads, 1, 1024);
   fields.number("feed_forward", config.feed_forward, 1, 1'048'576);
-  fields.choice("activation", config.activation, {{"gelu", "gelu"}, {"relu", "relu"}});
+  fields.choice("activation", config.activation,
+                {{"gelu", nn::Activation::kGelu},
+                 {"gelu_tanh", nn::Activation::kGeluTanh},
+                 {"relu", nn::Activation::kRelu}});
   fields.choice("norm", config.norm,
                 {{"pre", nn::NormPosition::kPre}, {"post", nn::NormPosition::kPost}});
+  fields.number("norm_epsilon", config.norm_epsilon, 0, 1);
   fields.number("dropout", config.dropout, 0, kMostDropout);
   fields.object("embeddings",
                 [&](ConfigFields& inner) { describe_embeddings(inner, config.embeddings); });
@@ -182,7 +228,16 @@ void describe(ConfigFields& fields, ModelConfig& config) {
       "attention", [&](size_t size) { config.attention.assign(size, ExactOptions{}); },
       config.attention.size(),
       [&](ConfigFields& inner, size_t i) { describe_attention(inner, config.attention[i]); });
-  fields.choice("pooling", config.pooling, {{"mean", Pooling::kMean}, {"cls", Pooling::kCls}});
+  fields.object("compat", [&](ConfigFields& inner) { describe_compat(inner, config.compat); });
+  fields.choice("pooling", config.pooling,
+                {{"mean", Pooling::kMean}, {"cls", Pooling::kCls}, {"max", Pooling::kMax}});
+  fields.choice("head_activation", config.head_activation,
+                {{"none", nn::Activation::kNone},
+                 {"gelu", nn::Activation::kGelu},
+                 {"gelu_tanh", nn::Activation::kGeluTanh},
+                 {"relu", nn::Activation::kRelu},
+                 {"tanh", nn::Activation::kTanh}});
+  fields.flag("tied_output", config.tied_output);
   fields.texts("classes", config.classes);
 }
 
@@ -208,12 +263,36 @@ void check(const ModelConfig& config, const std::string& where) {
   }
   check_layerwise(config, where);
   check_embeddings(config, where);
+  check_compat(config, where);
   const std::set<std::string> names(config.classes.begin(), config.classes.end());
   if (names.size() != config.classes.size()) {
     fail(where, fmt::format("classes names {} labels, of which {} are distinct. Remove the "
                             "duplicates.",
                             config.classes.size(), names.size()));
   }
+}
+
+bool is_about_tokens(Task task) {
+  return task == Task::kMaskedLanguageModel || task == Task::kTokenClassification ||
+         task == Task::kQuestionAnswering;
+}
+
+std::string in_words(Task task) {
+  switch (task) {
+    case Task::kClassification:
+      return "classifier";
+    case Task::kMaskedLanguageModel:
+      return "masked language model";
+    case Task::kEncoder:
+      return "encoder";
+    case Task::kTokenClassification:
+      return "token classifier";
+    case Task::kQuestionAnswering:
+      return "question answering model";
+    case Task::kMultipleChoice:
+      return "multiple choice model";
+  }
+  return "";
 }
 
 const AttentionKind& attention_of_layer(const ModelConfig& config, int64_t layer) {

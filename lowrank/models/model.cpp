@@ -3,22 +3,25 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
-#include "lowrank/base/file.h"
-#include "lowrank/io/safetensors.h"
+#include "lowrank/models/padding.h"
 #include "lowrank/nn/initialize.h"
 #include "lowrank/ops/segment_means.h"
 
 namespace lowrank::models {
 namespace {
 
-constexpr int64_t kNoLoss = -100;  // label of a row that has none
-constexpr const char* kFormat = "lowrank-model";
-constexpr int64_t kVersion = 1;
+constexpr int64_t kNoLoss = -100;  // label of what has none
 
 nn::AttentionOptions attention_options(const ModelConfig& config, const AttentionKind& kind) {
-  return {.width = config.width, .heads = config.heads, .kind = kind, .dropout = 0, .bias = true};
+  return {.width = config.width,
+          .heads = config.heads,
+          .kind = kind,
+          .dropout = 0,
+          .bias = true,
+          .profile = config.compat.profile,
+          .segment_length = config.compat.segment_length,
+          .per_matrix_start = config.compat.per_matrix_start};
 }
 
 nn::EncoderLayerOptions layer_options(const ModelConfig& config, int64_t layer) {
@@ -27,11 +30,11 @@ nn::EncoderLayerOptions layer_options(const ModelConfig& config, int64_t layer) 
           .activation = config.activation,
           .norm = config.norm,
           .dropout = config.dropout,
-          .norm_epsilon = 1e-5};
+          .norm_epsilon = config.norm_epsilon};
 }
 
-torch::nn::LayerNorm layer_norm(int64_t width) {
-  return torch::nn::LayerNorm(std::vector<int64_t>{width});
+torch::nn::LayerNorm layer_norm(const ModelConfig& config) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({config.width}).eps(config.norm_epsilon));
 }
 
 // The one E of the layers with layerwise sharing; undefined where no layer learns one.
@@ -54,49 +57,72 @@ at::Tensor first_rows(const nn::Embedded& rows) {
   return rows.x.index_select(0, index).masked_fill(empty.unsqueeze(1), 0);
 }
 
-void describe_file(ConfigFields& fields, ModelConfig& config) {
-  std::string format = kFormat;
-  int64_t version = kVersion;
-  fields.required("format");
-  fields.choice("format", format, {{kFormat, kFormat}});
-  fields.required("version");
-  fields.number("version", version, kVersion, kVersion);
-  fields.required("model");
-  fields.object("model", [&](ConfigFields& inner) { describe(inner, config); });
+// The rows of sequence i.
+at::Tensor sequence(const at::Tensor& rows, const at::Tensor& offsets, int64_t i) {
+  return rows.slice(0, offsets[i].item<int64_t>(), offsets[i + 1].item<int64_t>());
 }
 
-std::string shown(const at::Tensor& tensor) {
-  return fmt::format("{} [{}]", c10::toString(tensor.scalar_type()),
-                     fmt::join(tensor.sizes().vec(), ", "));
+// The largest of each channel over a sequence's rows, [b, c]; zeros for an empty one.
+at::Tensor largest_rows(const nn::Embedded& rows) {
+  std::vector<at::Tensor> pooled;
+  for (int64_t i = 0; i + 1 < rows.offsets.numel(); ++i) {
+    const at::Tensor own = sequence(rows.x, rows.offsets, i);
+    pooled.push_back(own.size(0) > 0 ? own.amax(0) : at::zeros({own.size(1)}, own.options()));
+  }
+  return pooled.empty() ? rows.x.slice(0, 0, 0) : at::stack(pooled);
 }
 
-// One line for each tensor that keeps `tensors` from being the model's parameters.
-std::vector<std::string> differences(const Model& model,
-                                     const std::map<std::string, at::Tensor>& tensors) {
-  std::vector<std::string> lines;
-  const auto parameters = model.named_parameters();
-  for (const auto& parameter : parameters) {
-    const auto found = tensors.find(parameter.key());
-    if (found == tensors.end()) {
-      lines.push_back(fmt::format("\"{}\" is missing", parameter.key()));
-    } else if (found->second.sizes() != parameter->sizes() ||
-               found->second.scalar_type() != parameter->scalar_type()) {
-      lines.push_back(fmt::format("\"{}\" is {} instead of {}", parameter.key(),
-                                  shown(found->second), shown(*parameter)));
-    }
+// In float32 at least.
+at::Tensor widened(const at::Tensor& logits) {
+  return logits.scalar_type() == at::kDouble ? logits : logits.to(at::kFloat);
+}
+
+// Mean over the labelled rows; zero, and connected to every parameter, where there are none.
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels) {
+  if (logits.size(0) == 0 || !labels.ne(kNoLoss).any().item<bool>()) {
+    return widened(logits).sum() * 0;
   }
-  for (const auto& [name, tensor] : tensors) {
-    if (!parameters.contains(name)) lines.push_back(fmt::format("\"{}\" is extra", name));
+  return at::cross_entropy_loss(widened(logits), labels.to(logits.device()));
+}
+
+// How many classifier outputs the task has; 0 where it has no classifier.
+int64_t classifier_size(const ModelConfig& config) {
+  switch (config.task) {
+    case Task::kClassification:
+    case Task::kTokenClassification:
+      return static_cast<int64_t>(config.classes.size());
+    case Task::kQuestionAnswering:
+      return 2;
+    case Task::kMultipleChoice:
+      return 1;
+    case Task::kMaskedLanguageModel:
+    case Task::kEncoder:
+      break;
   }
-  return lines;
+  return 0;
+}
+
+void check_classes(const ModelConfig& config) {
+  const bool about_tokens = config.task == Task::kTokenClassification;
+  if (config.task != Task::kClassification && !about_tokens) return;
+  if (!config.classes.empty() && !(about_tokens && config.classes.size() < 2)) return;
+  throw Error(fmt::format("ModelConfig: classes has {} entries; a {} needs {}. Name the classes.",
+                          config.classes.size(), in_words(config.task),
+                          about_tokens ? "two or more" : "two or more, or one for a number"));
 }
 
 }  // namespace
 
 Model::Model(ModelConfig config) : config_(std::move(config)) {
   config_.embeddings.width = config_.width;
+  config_.embeddings.norm_epsilon = config_.norm_epsilon;
+  if (config_.compat.profile == Profile::kHuggingFace ||
+      config_.compat.profile == Profile::kFairseq) {
+    config_.embeddings.padding_token = config_.compat.padding_token;
+  }
   check(config_, "ModelConfig");
-  const int64_t c = config_.width;
+  check_classes(config_);
+  const int64_t c = config_.width, v = config_.embeddings.vocabulary;
   embeddings_ = register_module("embeddings", nn::Embeddings(config_.embeddings));
   auto layers = register_module("layers", torch::nn::ModuleList());
   for (int64_t i = 0; i < config_.layers; ++i) {
@@ -106,105 +132,161 @@ Model::Model(ModelConfig config) : config_(std::move(config)) {
   const at::Tensor shared_e = make_shared_e(config_);
   if (shared_e.defined()) shared_e_ = register_parameter("shared_e", shared_e);
   if (config_.norm == nn::NormPosition::kPre) {
-    final_norm_ = register_module("final_norm", layer_norm(c));
+    final_norm_ = register_module("final_norm", layer_norm(config_));
   }
-  if (config_.task == Task::kClassification) {
-    const auto classes = static_cast<int64_t>(config_.classes.size());
-    if (classes < 2) {
-      throw Error(
-          fmt::format("ModelConfig: classes has {} entries; a classifier needs two or more. "
-                      "Name the classes.",
-                      classes));
-    }
-    classifier_ = register_module("classifier", torch::nn::Linear(c, classes));
+  const bool language = config_.task == Task::kMaskedLanguageModel;
+  if (language || config_.head_activation != nn::Activation::kNone) {
+    dense_ = register_module("dense", torch::nn::Linear(c, c));
+    nn::initialize(dense_);
+  }
+  if (const int64_t outputs = classifier_size(config_); outputs > 0) {
+    classifier_ = register_module("classifier", torch::nn::Linear(c, outputs));
     nn::initialize(classifier_);
-    return;
   }
-  dense_ = register_module("dense", torch::nn::Linear(c, c));
-  nn::initialize(dense_);
-  head_norm_ = register_module("head_norm", layer_norm(c));
-  output_bias_ = register_parameter("output_bias", at::zeros({config_.embeddings.vocabulary}));
+  if (!language) return;
+  head_norm_ = register_module("head_norm", layer_norm(config_));
+  if (!config_.tied_output) {
+    output_table_ = register_parameter("output_table", at::empty({v, c}));
+    const at::NoGradGuard no_grad;
+    nn::initialize_table(output_table_);
+  }
+  output_bias_ = register_parameter("output_bias", at::zeros({v}));
 }
 
-nn::Embedded Model::encode(const Inputs& inputs) {
+// `states`, where wanted, gets the rows after the embeddings and after each layer.
+nn::Embedded Model::walk(const Inputs& inputs, std::vector<at::Tensor>* states) {
+  TORCH_CHECK_VALUE(!inputs.mask.defined() || config_.compat.profile != Profile::kNone,
+                    "lowrank::models::Model: a mask is for models with a compat profile; batches "
+                    "here have no padding. Leave the paddings out.");
   auto [x, offsets] = embeddings_(inputs.tokens, inputs.offsets, inputs.segments);
-  for (nn::EncoderLayer& layer : layers_) x = layer(x, offsets, shared_e_);
+  at::Tensor mask;
+  if (inputs.mask.defined()) {
+    mask = inputs.mask.view({offsets.numel() - 1, -1}).to(x.device());
+    // fairseq's encoder sets the embeddings of paddings to zero; transformers' does not.
+    if (config_.compat.profile == Profile::kFairseq) x = x * inputs.mask.to(x).unsqueeze(1);
+  }
+  if (states) states->push_back(x);
+  for (nn::EncoderLayer& layer : layers_) {
+    x = layer(x, offsets, shared_e_, mask);
+    if (states) states->push_back(x);
+  }
   if (final_norm_) x = final_norm_(x);
+  if (states) states->back() = x;
   return {x, offsets};
 }
 
-at::Tensor Model::pool(const nn::Embedded& rows) const {
-  if (config_.pooling == Pooling::kCls) return first_rows(rows);
+nn::Embedded Model::encode(const Inputs& inputs) {
+  if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
+    return walk(inputs, nullptr);
+  }
+  const Padded padded = pad(inputs, config_);
+  return {walk(padded.inputs, nullptr).x.index_select(0, padded.rows), inputs.offsets};
+}
+
+std::vector<at::Tensor> Model::hidden_states(const Inputs& inputs) {
+  std::vector<at::Tensor> states;
+  if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
+    walk(inputs, &states);
+    return states;
+  }
+  const Padded padded = pad(inputs, config_);
+  walk(padded.inputs, &states);
+  for (at::Tensor& rows : states) rows = rows.index_select(0, padded.rows);
+  return states;
+}
+
+at::Tensor Model::pool(const nn::Embedded& rows, Pooling pooling) const {
+  switch (pooling) {
+    case Pooling::kCls:
+      return first_rows(rows);
+    case Pooling::kMax:
+      return largest_rows(rows);
+    case Pooling::kMean:
+      break;
+  }
   return segment_means(rows.x, rows.offsets, 1).squeeze(1);
 }
 
-at::Tensor Model::head(const at::Tensor& rows) {
-  if (classifier_) return classifier_(rows);
-  const at::Tensor hidden = head_norm_(at::gelu(dense_(rows)));
-  return at::linear(hidden, embeddings_->token_table(), output_bias_);
+at::Tensor Model::head_of_pooled(const at::Tensor& pooled) {
+  const at::Tensor x = dense_ ? nn::activate(dense_(pooled), config_.head_activation) : pooled;
+  return classifier_ ? classifier_(x) : x;
 }
 
-at::Tensor Model::logits(const Inputs& inputs) {
-  const nn::Embedded rows = encode(inputs);
-  return head(classifier_ ? pool(rows) : rows.x);
+at::Tensor Model::head_of_rows(const at::Tensor& rows) {
+  if (config_.task != Task::kMaskedLanguageModel) return classifier_(rows);
+  const at::Tensor hidden = head_norm_(nn::activate(dense_(rows), config_.activation));
+  const at::Tensor& table = config_.tied_output ? embeddings_->token_table() : output_table_;
+  return at::linear(hidden, table, output_bias_);
+}
+
+at::Tensor Model::head(const nn::Embedded& rows) {
+  if (is_about_tokens(config_.task)) return head_of_rows(rows.x);
+  return head_of_pooled(pool(rows, config_.pooling));
+}
+
+at::Tensor Model::logits(const Inputs& inputs) { return head(encode(inputs)); }
+
+at::Tensor Model::answer_loss(const nn::Embedded& rows, const at::Tensor& labels) {
+  const at::Tensor logits = widened(head_of_rows(rows.x));  // [total, 2]
+  const at::Tensor places = labels.cpu();
+  at::Tensor sum[2];
+  int64_t count[2] = {0, 0};
+  for (int64_t i = 0; i < places.size(0); ++i) {
+    const at::Tensor own = sequence(logits, rows.offsets, i).log_softmax(0);
+    for (const int64_t end : {0, 1}) {
+      const int64_t place = places[i][end].item<int64_t>();
+      if (place < 0 || place >= own.size(0)) continue;
+      const at::Tensor loss = -own[place][end];
+      sum[end] = sum[end].defined() ? sum[end] + loss : loss;
+      ++count[end];
+    }
+  }
+  at::Tensor loss = logits.sum() * 0;
+  for (const int64_t end : {0, 1}) {
+    if (count[end] > 0) loss = loss + sum[end] / (2 * count[end]);
+  }
+  return loss;
 }
 
 at::Tensor Model::loss(const Inputs& inputs, const at::Tensor& labels) {
   const nn::Embedded rows = encode(inputs);
-  const at::Tensor predicted = classifier_ ? pool(rows) : rows.x;
-  TORCH_CHECK_VALUE(labels.dim() == 1 && labels.size(0) == predicted.size(0),
-                    "lowrank::models::Model: labels have sizes ", labels.sizes(), "; ",
-                    predicted.size(0), " are needed, one a ", classifier_ ? "sequence" : "token",
-                    ". Pass the labels of this batch.");
-  const at::Tensor labelled = labels.ne(kNoLoss).nonzero().squeeze(1).to(predicted.device());
-  at::Tensor logits = head(predicted.index_select(0, labelled));
-  if (logits.scalar_type() != at::kDouble) logits = logits.to(at::kFloat);
-  if (labelled.size(0) == 0) return logits.sum();  // zero, and connected to every parameter
-  return at::cross_entropy_loss(logits, labels.to(logits.device()).index_select(0, labelled));
+  const int64_t sequences = rows.offsets.numel() - 1;
+  const bool about_rows =
+      config_.task == Task::kMaskedLanguageModel || config_.task == Task::kTokenClassification;
+  const int64_t expected = about_rows ? rows.x.size(0) : sequences;
+  const int64_t found = labels.dim() > 0 ? labels.size(0) : 0;
+  if (config_.task == Task::kMultipleChoice) {
+    TORCH_CHECK_VALUE(labels.dim() == 1 && found > 0 && sequences % found == 0,
+                      "lowrank::models::Model: labels have sizes ", labels.sizes(), "; ", sequences,
+                      " sequences must be so many times the same number of choices. Pass one label "
+                      "a question.");
+    return cross_entropy(head(rows).view({found, sequences / found}), labels);
+  }
+  const bool answers = config_.task == Task::kQuestionAnswering;
+  TORCH_CHECK_VALUE(config_.task != Task::kEncoder,
+                    "lowrank::models::Model: an encoder has no loss. Give the model a task.");
+  TORCH_CHECK_VALUE(
+      labels.dim() == (answers ? 2 : 1) && found == expected && (!answers || labels.size(1) == 2),
+      "lowrank::models::Model: labels have sizes ", labels.sizes(), "; ", expected, " are needed, ",
+      answers ? "a first and a last token " : "", about_rows ? "one a token" : "one a sequence",
+      ". Pass the labels of this batch.");
+  if (answers) return answer_loss(rows, labels);
+  if (config_.task == Task::kMaskedLanguageModel) {  // the output layer is the largest by far
+    const at::Tensor labelled = labels.ne(kNoLoss).nonzero().squeeze(1);
+    return cross_entropy(head_of_rows(rows.x.index_select(0, labelled.to(rows.x.device()))),
+                         labels.index_select(0, labelled));
+  }
+  const at::Tensor logits = head(rows);
+  if (config_.task == Task::kClassification && classifier_->options.out_features() == 1) {
+    return at::mse_loss(widened(logits).squeeze(1), widened(labels).to(logits.device()));
+  }
+  return cross_entropy(logits, labels);
 }
 
 int64_t parameter_count(const Model& model) {
   int64_t count = 0;
   for (const at::Tensor& parameter : model.parameters()) count += parameter.numel();
   return count;
-}
-
-void save_model(const Model& model, const std::filesystem::path& folder) {
-  ModelConfig config = model.config();
-  const Json json = write_config([&](ConfigFields& fields) { describe_file(fields, config); });
-  replace_file(folder / "config.json", json.dump(2) + "\n");
-  io::NamedTensors tensors;
-  for (const auto& parameter : model.named_parameters()) {
-    tensors.emplace_back(parameter.key(), parameter.value().detach());
-  }
-  io::save_safetensors(folder / "model.safetensors", tensors, {{"format", kFormat}});
-}
-
-std::shared_ptr<Model> load_model(const std::filesystem::path& folder) {
-  const std::filesystem::path config_path = folder / "config.json";
-  ModelConfig config;
-  read_config(parse_json(read_file(config_path), config_path.string()), config_path.string(),
-              [&](ConfigFields& fields) { describe_file(fields, config); });
-  check(config, config_path.string());
-  const auto model = std::make_shared<Model>(config);
-
-  const std::filesystem::path weights_path = folder / "model.safetensors";
-  const io::NamedTensors stored = io::load_safetensors(weights_path);
-  const std::map<std::string, at::Tensor> tensors(stored.begin(), stored.end());
-  if (!stored.empty() && stored.front().second.is_floating_point()) {
-    model->to(stored.front().second.scalar_type());
-  }
-  const std::vector<std::string> lines = differences(*model, tensors);
-  if (!lines.empty()) {
-    throw Error(
-        fmt::format("{}: {} of its tensors do not fit config.json: {}. Use both files of one "
-                    "saved model.",
-                    weights_path.string(), lines.size(), fmt::join(lines, "; ")));
-  }
-  const at::NoGradGuard no_grad;
-  for (auto& parameter : model->named_parameters()) parameter->copy_(tensors.at(parameter.key()));
-  model->eval();
-  return model;
 }
 
 }  // namespace lowrank::models

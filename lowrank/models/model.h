@@ -3,9 +3,9 @@
 
 #include <torch/nn/module.h>
 
-#include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lowrank/models/config.h"
 
@@ -15,19 +15,31 @@ namespace lowrank::models {
 struct Inputs {
   at::Tensor tokens;    // [total] int64
   at::Tensor offsets;   // [b + 1] int64, on the CPU
-  at::Tensor segments;  // [total] int64 or undefined
+  at::Tensor segments;  // [total] int64 or undefined: all 0
+  // Under a profile (CompatOptions) that pads, for who pads himself: [total] bool, which rows of
+  // sequences of one length are tokens. Paddings then have rows in the output. Else undefined.
+  at::Tensor mask = {};
 };
 
 // An encoder and the head of its task.
 //
-//   encoder                  embeddings -> layers -> LayerNorm (pre-LN)
-//   classification           mean of a sequence's rows, or its first (cls) -> linear; an empty
-//                            sequence pools to zeros
-//   masked language model    linear, gelu, LayerNorm -> product with the token table + bias
+//   encoder    embeddings -> layers -> LayerNorm (pre-LN)
+//   pooled     mean of a sequence's rows, the maximum of each channel, or the first row (cls); zeros
+//              for an empty sequence. Then, with a head_activation, dense -> activation
+//
+//   task                     logits
+//   classification           [b, classes]     pooled -> linear
+//   masked language model    [total, v]       dense, activation, LayerNorm -> token table (or a table of
+//                                             its own where tied_output is off) + bias
+//   encoder                  [b, c]           pooled
+//   token classification     [total, classes] rows -> linear
+//   question answering       [total, 2]       rows -> linear: scores of a first and of a last token
+//   multiple choice          [b, 1]           pooled -> linear
 //
 // Parameters start as nn/initialize.h, nn/embeddings.h and nn/attention.h say, drawn from LibTorch's
 // default generator: at::manual_seed makes them repeatable. Names: embeddings.*, layers.<i>.*,
-// final_norm.*, classifier.*, dense.*, head_norm.*, output_bias and, for layerwise sharing, shared_e.
+// final_norm.*, dense.*, classifier.*, head_norm.*, output_table, output_bias and, for layerwise
+// sharing, shared_e.
 class Model : public torch::nn::Module {
  public:
   explicit Model(ModelConfig config);
@@ -36,36 +48,47 @@ class Model : public torch::nn::Module {
   // Rows of the last layer, [rows, c], and their offsets.
   nn::Embedded encode(const Inputs& inputs);
 
-  // Classification: [b, classes]. Masked language model: [total, v].
+  // The same for each step on the way: after the embeddings, after each layer (the last one as
+  // encode() returns it).
+  std::vector<at::Tensor> hidden_states(const Inputs& inputs);
+
+  // One row for each sequence, [b, c]: without the head.
+  at::Tensor pool(const nn::Embedded& rows, Pooling pooling) const;
+
   at::Tensor logits(const Inputs& inputs);
 
-  // Mean cross-entropy; labels as in data::Batch (-100: no loss; zero if all are). Masked language
-  // model: computes logits of the labelled rows only.
+  // The head alone: logits of what encode() returned.
+  at::Tensor head(const nn::Embedded& rows);
+
+  // Mean loss; -100 labels nothing, and where all labels do the loss is zero.
+  //
+  //   classification           [b] int64: cross-entropy. With one class [b] of numbers: squared error
+  //   masked language model    [total] int64; computes logits of the labelled rows only
+  //   token classification     [total] int64
+  //   question answering       [b, 2] int64, places in the sequence: the mean of the cross-entropies of
+  //                            first and last token over the sequence; a place outside labels nothing
+  //   multiple choice          [b / choices] int64: the right one of each run of sequences
   at::Tensor loss(const Inputs& inputs, const at::Tensor& labels);
 
  private:
-  at::Tensor pool(const nn::Embedded& rows) const;
-  // Logits of rows that encode() (masked language model) or pool() (classification) returned.
-  at::Tensor head(const at::Tensor& rows);
+  nn::Embedded walk(const Inputs& inputs, std::vector<at::Tensor>* states);
+  at::Tensor head_of_pooled(const at::Tensor& pooled);
+  at::Tensor head_of_rows(const at::Tensor& rows);
+  at::Tensor answer_loss(const nn::Embedded& rows, const at::Tensor& labels);
 
   ModelConfig config_;
   nn::Embeddings embeddings_{nullptr};
   std::vector<nn::EncoderLayer> layers_;
   at::Tensor shared_e_;                       // layerwise sharing
   torch::nn::LayerNorm final_norm_{nullptr};  // pre-LN
-  torch::nn::Linear classifier_{nullptr};     // classification
-  torch::nn::Linear dense_{nullptr};          // masked language model, and the two below
-  torch::nn::LayerNorm head_norm_{nullptr};
+  torch::nn::Linear dense_{nullptr};          // masked language model, or with a head_activation
+  torch::nn::Linear classifier_{nullptr};     // tasks with classes or scores
+  torch::nn::LayerNorm head_norm_{nullptr};   // masked language model, and the two below
+  at::Tensor output_table_;                   // without tied_output
   at::Tensor output_bias_;
 };
 
 // Numbers that training changes.
 int64_t parameter_count(const Model& model);
-
-// A model directory: config.json and model.safetensors. save_model writes into an existing folder
-// (use AtomicDirectory). load_model throws Error listing every missing, extra and misshapen tensor;
-// the model it returns has the file's dtype and bits, and is in evaluation mode.
-void save_model(const Model& model, const std::filesystem::path& folder);
-std::shared_ptr<Model> load_model(const std::filesystem::path& folder);
 
 }  // namespace lowrank::models

@@ -9,6 +9,7 @@
 
 #include "lowrank/nn/initialize.h"
 #include "lowrank/nn/ragged.h"
+#include "lowrank/ops/compat.h"
 
 namespace lowrank::nn {
 namespace {
@@ -30,24 +31,25 @@ int64_t window(const LinformerOptions& kind) {
   return (kind.max_length + kind.projected - 1) / kind.projected;
 }
 
-// (E X) W + (E 1) b^T, from E X [b r, c] and E 1 [b r, 1].
+// (E X) W + (E 1) b^T, from E X [b r, c] and E 1 [b r, 1]; without E 1, (E X) W + 1 b^T.
 at::Tensor project_compressed(const torch::nn::Linear& linear, const at::Tensor& ex,
                               const at::Tensor& e1) {
+  if (!e1.defined()) return at::linear(ex, linear->weight, linear->bias);
   const at::Tensor product = at::linear(ex, linear->weight);
   return linear->bias.defined() ? product + e1 * linear->bias : product;
 }
 
-// `f` undefined: E projects the values too.
+// `f` undefined: E projects the values too. `bias_after`: the bias is added after E.
 Compressed compress_linear(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& e,
                            const at::Tensor& f, const torch::nn::Linear& key,
-                           const torch::nn::Linear& value) {
+                           const torch::nn::Linear& value, bool bias_after) {
   const at::Tensor ones = at::ones({x.size(0), 1}, x.options());
   const auto project = [&](const at::Tensor& rows, const at::Tensor& projection) {
     return project_sequences(rows, projection.to(rows.scalar_type()), offsets);
   };
-  const at::Tensor ex = project(x, e), e1 = project(ones, e);
+  const at::Tensor ex = project(x, e), e1 = bias_after ? at::Tensor() : project(ones, e);
   const at::Tensor fx = f.defined() ? project(x, f) : ex;
-  const at::Tensor f1 = f.defined() ? project(ones, f) : e1;
+  const at::Tensor f1 = f.defined() && !bias_after ? project(ones, f) : e1;
   const at::Tensor rows = at::arange(offsets.numel(), offsets.options()) * e.size(0);
   return {project_compressed(key, ex, e1), project_compressed(value, fx, f1), rows};
 }
@@ -161,21 +163,39 @@ AttentionImpl::Projections AttentionImpl::project(const at::Tensor& x) {
 }
 
 at::Tensor AttentionImpl::forward(const at::Tensor& x, const at::Tensor& offsets,
-                                  const at::Tensor& shared_e) {
+                                  const at::Tensor& shared_e, const at::Tensor& mask) {
   return join_heads(std::visit(
       Overloaded{[&](const ExactOptions& kind) {
                    const auto [q, k, v] = project(x);
                    return exact_attention(q, k, v, offsets, kind);
                  },
-                 [&](const NystromOptions& kind) {
-                   const auto [q, k, v] = project(x);
-                   const at::Tensor w = filter.defined() ? filter.to(q.scalar_type()) : filter;
-                   return nystrom_attention(q, k, v, offsets, kind, w);
-                 },
+                 [&](const NystromOptions& kind) { return nystrom(x, offsets, kind, mask); },
                  [&](const LinformerOptions& kind) {
                    return linformer(x, offsets, x, offsets, kind, shared_e);
                  }},
       options_.kind));
+}
+
+at::Tensor AttentionImpl::nystrom(const at::Tensor& x, const at::Tensor& offsets,
+                                  const NystromOptions& kind, const at::Tensor& mask) {
+  const auto [q, k, v] = project(x);
+  const at::Tensor w = filter.defined() ? filter.to(q.scalar_type()) : filter;
+  if (options_.profile == Profile::kNone) return nystrom_attention(q, k, v, offsets, kind, w);
+  TORCH_CHECK_VALUE(mask.defined() && mask.dim() == 2 && mask.numel() == x.size(0),
+                    "lowrank::nn::Attention: profile \"", profile_name(options_.profile),
+                    "\" takes sequences of one length and their mask [b, n]. Pass the mask.");
+  const int64_t b = mask.size(0), n = mask.size(1);
+  const auto padded = [&](const at::Tensor& rows) {  // [b, h, n, d]
+    return rows.view({b, n, rows.size(1), rows.size(2)}).transpose(1, 2);
+  };
+  const compat::Options compat{.profile = options_.profile,
+                               .landmarks = kind.landmarks,
+                               .segment_length = options_.segment_length,
+                               .inverse_steps = kind.inverse_steps,
+                               .per_matrix_start = options_.per_matrix_start};
+  return compat::attention(padded(q), padded(k), padded(v), mask, compat, w)
+      .transpose(1, 2)
+      .reshape(q.sizes());
 }
 
 at::Tensor AttentionImpl::forward_cross(const at::Tensor& x, const at::Tensor& offsets,
@@ -224,7 +244,8 @@ at::Tensor AttentionImpl::linformer(const at::Tensor& x, const at::Tensor& offse
   Compressed compressed;
   switch (kind.projection) {
     case LinformerProjection::kLinear:
-      compressed = compress_linear(context, context_offsets, of_keys, f, key, value);
+      compressed = compress_linear(context, context_offsets, of_keys, f, key, value,
+                                   options_.profile == Profile::kFairseq);
       break;
     case LinformerProjection::kMeanPool: {
       const at::Tensor means = mean_windows(context, context_offsets, w);

@@ -10,6 +10,7 @@
 
 #include "lowrank/nn/packed_linear.h"
 #include "lowrank/ops/attention_kind.h"
+#include "lowrank/ops/profile.h"
 
 namespace lowrank::nn {
 
@@ -19,6 +20,13 @@ struct AttentionOptions {
   AttentionKind kind = NystromOptions{};
   double dropout = 0;  // of the output
   bool bias = true;
+
+  // Another implementation's function instead (ops/compat.h), where weights depend on it. kHuggingFace
+  // and kMlpen, Nystrom: needs `mask`, and with it the two numbers of compat::Options. kFairseq,
+  // Linformer: the key's and value's bias is added after E, once, E (X W) + 1 b^T.
+  Profile profile = Profile::kNone;
+  int64_t segment_length = 0;
+  bool per_matrix_start = false;
 };
 
 // Multi-head attention of any kind over a ragged batch: the projections, and what the kind learns.
@@ -52,9 +60,10 @@ class AttentionImpl : public torch::nn::Module {
   void reset_parameters();
   void train(bool on = true) override;
 
-  // `shared_e`: the encoder's E for LinformerSharing::kLayerwise, undefined otherwise.
+  // `shared_e`: the encoder's E for LinformerSharing::kLayerwise, undefined otherwise. `mask` [b, n]
+  // bool: under a profile, which rows of b sequences of one length n are tokens; undefined otherwise.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& offsets,
-                     const at::Tensor& shared_e = {});
+                     const at::Tensor& shared_e = {}, const at::Tensor& mask = {});
   // Queries from x, keys and values from context. Nystrom needs conv = 0.
   at::Tensor forward_cross(const at::Tensor& x, const at::Tensor& offsets,
                            const at::Tensor& context, const at::Tensor& context_offsets,
@@ -72,6 +81,8 @@ class AttentionImpl : public torch::nn::Module {
   Projections project(const at::Tensor& x);
   at::Tensor split_heads(const at::Tensor& x) const;
   at::Tensor join_heads(const at::Tensor& x);
+  at::Tensor nystrom(const at::Tensor& x, const at::Tensor& offsets, const NystromOptions& kind,
+                     const at::Tensor& mask);
   at::Tensor linformer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& context,
                        const at::Tensor& context_offsets, const LinformerOptions& kind,
                        const at::Tensor& shared_e);

@@ -56,7 +56,8 @@ EmbeddingsImpl::EmbeddingsImpl(const EmbeddingsOptions& options) : options_(opti
     convolution_ = register_module("convolution", torch::nn::Linear(options.patch * c, c));
   }
   if (options.positions == Positions::kLearned) {
-    positions_ = register_parameter("positions", at::empty({options.max_positions, c}));
+    positions_ = register_parameter(
+        "positions", at::empty({options.position_offset + options.max_positions, c}));
   }
   if (options.positions == Positions::kSinusoidal) {
     positions_ = register_buffer("positions", sinusoids(options.max_positions, c));
@@ -64,7 +65,10 @@ EmbeddingsImpl::EmbeddingsImpl(const EmbeddingsOptions& options) : options_(opti
   if (options.segments > 0) {
     segments_ = register_parameter("segments", at::empty({options.segments, c}));
   }
-  if (options.norm) norm_ = register_module("norm", torch::nn::LayerNorm(std::vector<int64_t>{c}));
+  if (options.norm) {
+    norm_ = register_module(
+        "norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({c}).eps(options.norm_epsilon)));
+  }
   reset_parameters();
 }
 
@@ -132,7 +136,7 @@ at::Tensor EmbeddingsImpl::embed(const at::Tensor& tokens, const at::Tensor& off
                                  const at::Tensor& starts) {
   switch (options_.kind) {
     case EmbeddingKind::kTokens:
-      return options_.patch == 1 ? at::embedding(tokens_, tokens)
+      return options_.patch == 1 ? at::embedding(tokens_, tokens, options_.padding_token)
                                  : sum_rows(tokens_, tokens, starts);
     case EmbeddingKind::kNgrams:
       return sum_ngrams(tokens, offsets, starts);
@@ -141,6 +145,12 @@ at::Tensor EmbeddingsImpl::embed(const at::Tensor& tokens, const at::Tensor& off
   }
   const at::Tensor vectors = at::embedding(tokens_, tokens);
   return convolution_(cut_windows(vectors, offsets, options_.patch, 0).flatten(1));
+}
+
+at::Tensor EmbeddingsImpl::embed_segments(const at::Tensor& segments, const at::Tensor& starts) {
+  if (!segments.defined()) return segments_[0];
+  check_range(segments, options_.segments, "segment", "Build the model with more segments.");
+  return at::embedding(segments_, segments.index_select(0, starts.to(segments.device())));
 }
 
 Embedded EmbeddingsImpl::forward(const at::Tensor& tokens, const at::Tensor& offsets,
@@ -157,11 +167,11 @@ Embedded EmbeddingsImpl::forward(const at::Tensor& tokens, const at::Tensor& off
   const at::Tensor sequence_starts = offsets.slice(0, 0, -1).repeat_interleave(row_offsets.diff());
   const at::Tensor starts = sequence_starts + place * options_.patch;  // first token of each row
   at::Tensor x = embed(tokens, offsets.contiguous(), starts);
-  if (positions_.defined()) x = x + at::embedding(positions_, place.to(x.device()));
-  if (segments_.defined() && segments.defined()) {
-    check_range(segments, options_.segments, "segment", "Build the model with more segments.");
-    x = x + at::embedding(segments_, segments.index_select(0, starts.to(segments.device())));
+  if (positions_.defined()) {
+    const int64_t first = options_.positions == Positions::kLearned ? options_.position_offset : 0;
+    x = x + at::embedding(positions_, (place + first).to(x.device()));
   }
+  if (segments_.defined()) x = x + embed_segments(segments, starts);
   if (norm_) x = norm_(x);
   return {at::dropout(x, options_.dropout, is_training()), row_offsets};
 }

@@ -28,8 +28,14 @@ struct EmbeddingsOptions {
   int64_t buckets = 16384;               // kNgrams: rows of each length's table
   Positions positions = Positions::kLearned;
   int64_t max_positions = 2048;  // rows (after patching) that positions exist for
-  int64_t segments = 0;          // kinds of segment (sentence A, B); 0: none
-  bool norm = false;             // LayerNorm after the sum
+  int64_t position_offset =
+      0;                 // kLearned: place of a sequence's first row in the table of positions
+  int64_t segments = 0;  // kinds of segment (sentence A, B); 0: none
+  bool norm = false;     // LayerNorm after the sum
+  double norm_epsilon = 1e-5;  // added to its variance
+  // kTokens with patch 1: a token whose vector gets no gradient where it is read, as transformers and
+  // fairseq treat their padding; -1: none.
+  int64_t padding_token = -1;
   double dropout = 0;
 };
 
@@ -47,7 +53,9 @@ struct Embedded {
 //                  (arXiv:2103.06874) and of the Byte Latent Transformer (arXiv:2412.09871)
 //   kConvolution   row = W [token vectors of the patch, zero past the sequence's end] + bias
 //
-// plus the row's position and its first token's segment. The hash is Fibonacci's, on 64 bits, with the
+// plus the row's position and its first token's segment (segment 0 where `segments` is undefined).
+// Rows before position_offset in the table of positions are nobody's: other programs keep them for
+// padding. The hash is Fibonacci's, on 64 bits, with the
 // oldest id first and -1 for ids before the sequence's start:
 //
 //   u <- ((u xor u >> 32) + id + 1) 0x9E3779B97F4A7C15, from u = 0;   bucket = (u >> 32) buckets >> 32
@@ -55,7 +63,7 @@ struct Embedded {
 //   tokens    [total] int64 in [0, v)   offsets [b + 1] on the CPU   segments [total] or undefined
 //
 // Parameters: tokens [v, c] or ngrams [lengths x buckets, c]; segments [segments, c]: N(0, 1 / c).
-// positions [max_positions, c]: N(0, 0.02^2). convolution (Linear p c x c), norm. Sinusoidal positions
+// positions [position_offset + max_positions, c]: N(0, 0.02^2). convolution (Linear p c x c), norm. Sinusoidal positions
 // (Vaswani et al. 2017) are a buffer.
 //
 // Throws c10::ValueError when a sequence has more rows than max_positions (naming both numbers), and
@@ -78,6 +86,7 @@ class EmbeddingsImpl : public torch::nn::Module {
   at::Tensor embed(const at::Tensor& tokens, const at::Tensor& offsets, const at::Tensor& starts);
   at::Tensor sum_ngrams(const at::Tensor& tokens, const at::Tensor& offsets,
                         const at::Tensor& starts);
+  at::Tensor embed_segments(const at::Tensor& segments, const at::Tensor& starts);
   void check_positions(const at::Tensor& row_offsets) const;
 
   EmbeddingsOptions options_;

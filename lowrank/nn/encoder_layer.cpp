@@ -20,9 +20,6 @@ at::Tensor add_up(const at::Tensor& a, const at::Tensor& b) {
 }  // namespace
 
 EncoderLayerImpl::EncoderLayerImpl(const EncoderLayerOptions& options) : options_(options) {
-  TORCH_CHECK_VALUE(options.activation == "gelu" || options.activation == "relu",
-                    "lowrank::nn::EncoderLayer: activation = \"", options.activation,
-                    "\"; it must be gelu or relu. Choose one of them.");
   const int64_t c = options.attention.width;
   const auto norm = torch::nn::LayerNormOptions({c}).eps(options.norm_epsilon);
   attention = register_module("attention", Attention(options.attention));
@@ -43,20 +40,18 @@ void EncoderLayerImpl::train(bool on) {
 }
 
 at::Tensor EncoderLayerImpl::feed_forward(const at::Tensor& x) {
-  const bool gelu = options_.activation == "gelu";
   if (!is_training() && packed_expand_->fits(x)) {
-    return (*packed_contract_)((*packed_expand_)(x, gelu ? Activation::kGelu : Activation::kRelu));
+    return (*packed_contract_)((*packed_expand_)(x, options_.activation));
   }
-  const at::Tensor hidden = expand(x);
-  return contract(gelu ? at::gelu(hidden) : at::relu(hidden));
+  return contract(activate(expand(x), options_.activation));
 }
 
 // Without gradients nothing is kept: sums take their first term's memory, and the rows pass the
 // feed-forward part in groups.
 at::Tensor EncoderLayerImpl::infer(const at::Tensor& x, const at::Tensor& offsets,
-                                   const at::Tensor& shared_e) {
+                                   const at::Tensor& shared_e, const at::Tensor& mask) {
   const bool pre = options_.norm == NormPosition::kPre;
-  at::Tensor out = add_up(attention(pre ? norm1(x) : x, offsets, shared_e), x);
+  at::Tensor out = add_up(attention(pre ? norm1(x) : x, offsets, shared_e, mask), x);
   if (!pre) out = norm1(out);
   for (int64_t begin = 0; begin < out.size(0); begin += kRowsTogether) {
     const at::Tensor rows = out.slice(0, begin, begin + kRowsTogether);
@@ -67,16 +62,16 @@ at::Tensor EncoderLayerImpl::infer(const at::Tensor& x, const at::Tensor& offset
 }
 
 at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const at::Tensor& offsets,
-                                     const at::Tensor& shared_e) {
-  if (!is_training() && !at::GradMode::is_enabled()) return infer(x, offsets, shared_e);
+                                     const at::Tensor& shared_e, const at::Tensor& mask) {
+  if (!is_training() && !at::GradMode::is_enabled()) return infer(x, offsets, shared_e, mask);
   const auto drop = [&](const at::Tensor& branch) {
     return at::dropout(branch, options_.dropout, is_training());
   };
   if (options_.norm == NormPosition::kPre) {
-    const at::Tensor attended = x + drop(attention(norm1(x), offsets, shared_e));
+    const at::Tensor attended = x + drop(attention(norm1(x), offsets, shared_e, mask));
     return attended + drop(feed_forward(norm2(attended)));
   }
-  const at::Tensor attended = norm1(x + drop(attention(x, offsets, shared_e)));
+  const at::Tensor attended = norm1(x + drop(attention(x, offsets, shared_e, mask)));
   return norm2(attended + drop(feed_forward(attended)));
 }
 

@@ -8,8 +8,8 @@
 
 #include <cstdint>
 #include <optional>
-#include <string>
 
+#include "lowrank/nn/activation.h"
 #include "lowrank/nn/attention.h"
 #include "lowrank/nn/packed_linear.h"
 
@@ -20,10 +20,10 @@ enum class NormPosition { kPre, kPost };
 struct EncoderLayerOptions {
   AttentionOptions attention;
   int64_t feed_forward = 128;
-  std::string activation = "gelu";  // erf form; or "relu"
+  Activation activation = Activation::kGelu;
   NormPosition norm = NormPosition::kPre;
-  double dropout = 0;  // of both residual branches
-  double norm_epsilon = 1e-5;
+  double dropout = 0;          // of both residual branches
+  double norm_epsilon = 1e-5;  // added to the variance
 };
 
 // One transformer encoder layer over a ragged batch.
@@ -35,7 +35,7 @@ class EncoderLayerImpl : public torch::nn::Module {
   explicit EncoderLayerImpl(const EncoderLayerOptions& options);
   void train(bool on = true) override;
   at::Tensor forward(const at::Tensor& x, const at::Tensor& offsets,
-                     const at::Tensor& shared_e = {});
+                     const at::Tensor& shared_e = {}, const at::Tensor& mask = {});
 
   Attention attention{nullptr};
   torch::nn::LayerNorm norm1{nullptr}, norm2{nullptr};
@@ -43,7 +43,8 @@ class EncoderLayerImpl : public torch::nn::Module {
 
  private:
   at::Tensor feed_forward(const at::Tensor& x);
-  at::Tensor infer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& shared_e);
+  at::Tensor infer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& shared_e,
+                   const at::Tensor& mask);
 
   EncoderLayerOptions options_;
   std::optional<PackedLinear> packed_expand_, packed_contract_;

@@ -44,6 +44,28 @@ at::ScalarType dtype_for(const Tensor& x) {
   return autocasts() ? at::autocast::get_autocast_dtype(at::kCPU) : x.scalar_type();
 }
 
+// An activation as oneDNN's operator names it.
+struct Fused {
+  const char* activation;
+  const char* algorithm;
+};
+
+Fused fused_name(Activation activation) {
+  switch (activation) {
+    case Activation::kGelu:
+      return {"gelu", "none"};
+    case Activation::kGeluTanh:
+      return {"gelu", "tanh"};
+    case Activation::kRelu:
+      return {"relu", "none"};
+    case Activation::kTanh:
+      return {"tanh", "none"};
+    case Activation::kNone:
+      break;
+  }
+  return {"none", "none"};
+}
+
 int64_t version_of(const Tensor& x) { return x.is_inference() ? 0 : x._version(); }
 
 // Weights and biases of all layers, biases undefined where there are none.
@@ -112,12 +134,11 @@ Tensor PackedLinear::operator()(const Tensor& x, Activation activation) const {
     weight = packed_.weight;
     bias = packed_.bias;
   }
-  const char* name = activation == Activation::kNone   ? "none"
-                     : activation == Activation::kGelu ? "gelu"
-                                                       : "relu";
+  const Fused fused = fused_name(activation);
   static const auto multiply = find_op<Multiply>(kMultiply);
   const c10::List<std::optional<at::Scalar>> no_scalars;
-  return multiply.call(x.to(dtype).contiguous(), weight, bias, name, no_scalars, "none");
+  return multiply.call(x.to(dtype).contiguous(), weight, bias, fused.activation, no_scalars,
+                       fused.algorithm);
 }
 
 }  // namespace lowrank::nn

@@ -7,10 +7,9 @@
 #include <mutex>
 #include <vector>
 
-namespace lowrank::nn {
+#include "lowrank/nn/activation.h"
 
-// Of a linear layer's output; GELU in its erf form.
-enum class Activation { kNone, kGelu, kRelu };
+namespace lowrank::nn {
 
 // Linear layers of one input, computed together for inference on a CPU:
 //

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "lowrank/base/file.h"
+#include "lowrank/models/model_directory.h"
 #include "lowrank/train/inputs.h"
 
 namespace lowrank::train {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lowrank/train/trainer.h"
+#include "lowrank/models/model_directory.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -10,6 +10,9 @@
 
 #include "lowrank/base/error.h"
 #include "lowrank/data/random.h"
+#include "lowrank/text/tokenizer_files.h"
+#include "tests/support/small_tokenizers.h"
+#include "tests/support/temporary_folder.h"
 
 namespace lowrank::data {
 namespace {
@@ -213,6 +216,15 @@ TEST(Batches, NameAnEmptyDataset) {
               ThrowsMessage<Error>(HasSubstr("the dataset has no examples")));
   EXPECT_THAT([&] { TrainingBatches(empty, kTokenizer, {}); },
               ThrowsMessage<Error>(HasSubstr("the dataset has no examples")));
+}
+
+TEST(Batches, NameATokenizerWithoutTheMaskThatPredictionNeeds) {
+  const testing::TemporaryFolder folder;
+  folder.write("tokenizer.json", testing::small_byte_pair().dump());
+  const auto tokenizer = text::load_tokenizer(folder.path());
+  const Dataset dataset = dataset_of(2);
+  EXPECT_THAT([&] { EvaluationBatches(dataset, tokenizer, {.masked = true}); },
+              ThrowsMessage<Error>(HasSubstr("the tokenizer has no mask token")));
 }
 
 TEST(Batches, NameAnOptionOutOfRange) {

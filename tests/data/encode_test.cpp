@@ -4,6 +4,9 @@
 
 #include "lowrank/base/error.h"
 #include "lowrank/data/batch.h"
+#include "lowrank/text/tokenizer_files.h"
+#include "tests/support/small_tokenizers.h"
+#include "tests/support/temporary_folder.h"
 
 namespace lowrank::data {
 namespace {
@@ -96,6 +99,57 @@ TEST(Chunk, CutsLongerTextsIntoConsecutiveExamples) {
   }
   EXPECT_THAT(texts, ElementsAre("abc", "def", "g", "hij"));
   EXPECT_EQ(chunked.classes, dataset.classes);
+}
+
+std::shared_ptr<const text::Tokenizer> loaded(const testing::json& description) {
+  const testing::TemporaryFolder folder;
+  folder.write("tokenizer.json", description.dump());
+  return text::load_tokenizer(folder.path());
+}
+
+TEST(Encode, FollowsTheTokenizersTemplate) {
+  testing::json description = testing::small_word_piece();
+  description["post_processor"]["type"] = "RobertaProcessing";
+  const auto roberta = loaded(description);
+  const BatchOptions options{.max_length = 7, .special_tokens = true};
+  const EncodedExample encoded = encode(example_of("a a a", "b, b"), *roberta, options);
+  EXPECT_THAT(encoded.tokens, ElementsAre(2, 6, 3, 3, 8, 9, 3));
+  const auto gpt = loaded(testing::small_byte_pair());
+  EXPECT_THAT(encode(example_of("he", "ll"), *gpt, options).tokens, ElementsAre(256, 258));
+}
+
+// The text of a tokenizer that does not give back what it encoded is cut itself.
+TEST(Chunk, KeepsEveryByteOfATextThatDecodingWouldChange) {
+  const std::string text =
+      "  Unable caf\xC3\xA9,a bun ba\xFF"
+      "b Unable\n";
+  const auto tokenizer = loaded(testing::small_word_piece());
+  const Dataset dataset{.examples = {example_of(text)}, .classes = {}};
+  for (int64_t room = 1; room <= 12; ++room) {
+    const BatchOptions options{.max_length = room + 2, .special_tokens = true};
+    const Dataset chunked = chunk(dataset, *tokenizer, options);
+    std::string joined;
+    for (const Example& example : chunked.examples) {
+      joined += example.text;
+      EXPECT_LE(std::ssize(tokenizer->encode(example.text)), room) << example.text;
+    }
+    EXPECT_EQ(joined, text) << room;
+  }
+}
+
+TEST(Chunk, LeavesACharacterOfMoreTokensThanFitWhole) {
+  const auto tokenizer = loaded([] {
+    testing::json description = testing::small_unigram();
+    description["normalizer"] = {{"type", "NFKC"}};
+    return description;
+  }());
+  const std::string letters = "\xE2\x84\x93\xE2\x84\x93";  // two script letters l
+  const Dataset dataset{.examples = {example_of(letters)}, .classes = {}};
+  std::string joined;
+  for (const Example& example : chunk(dataset, *tokenizer, {.max_length = 1}).examples) {
+    joined += example.text;
+  }
+  EXPECT_EQ(joined, letters);
 }
 
 TEST(Chunk, LeavesPairsWholeForEncodeToName) {

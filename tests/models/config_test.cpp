@@ -33,8 +33,9 @@ ModelConfig unusual_config() {
   config.layers = 3;
   config.heads = 6;
   config.feed_forward = 100;
-  config.activation = "relu";
+  config.activation = nn::Activation::kRelu;
   config.norm = nn::NormPosition::kPost;
+  config.norm_epsilon = 1e-12;
   config.dropout = 0.25;
   nn::EmbeddingsOptions& embeddings = config.embeddings;
   embeddings.kind = nn::EmbeddingKind::kNgrams;
@@ -44,6 +45,7 @@ ModelConfig unusual_config() {
   embeddings.buckets = 512;
   embeddings.positions = nn::Positions::kSinusoidal;
   embeddings.max_positions = 777;
+  embeddings.position_offset = 2;
   embeddings.segments = 2;
   embeddings.norm = true;
   embeddings.dropout = 0.125;
@@ -56,7 +58,10 @@ ModelConfig unusual_config() {
                        .sharing = LinformerSharing::kLayerwise,
                        .projection = LinformerProjection::kConv,
                        .scale = 0.25}};
-  config.pooling = Pooling::kCls;
+  config.compat = {.segment_length = 128, .per_matrix_start = true, .padding_token = 7};
+  config.pooling = Pooling::kMax;
+  config.head_activation = nn::Activation::kTanh;
+  config.tied_output = false;
   config.classes = {"a", "b", "c"};
   return config;
 }

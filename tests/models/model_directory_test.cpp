@@ -5,7 +5,7 @@
 
 #include "lowrank/base/file.h"
 #include "lowrank/io/safetensors.h"
-#include "lowrank/models/model.h"
+#include "lowrank/models/model_directory.h"
 #include "tests/support/attention_kinds.h"
 #include "tests/support/small_config.h"
 #include "tests/support/temporary_folder.h"

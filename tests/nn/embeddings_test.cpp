@@ -180,6 +180,27 @@ TEST(Embeddings, AddsPositionsFromZeroInEachSequence) {
   EXPECT_NEAR(difference[2][3].item<double>(), std::cos(third), 1e-7);
 }
 
+// Whether a batch mate has a second text must not matter.
+TEST(Embeddings, ReadsABatchWithoutSegmentsAsAllOfTheFirst) {
+  EmbeddingsOptions options = options_of(EmbeddingKind::kTokens, 1);
+  options.segments = 2;
+  Embeddings embeddings = make(options);
+  EXPECT_TRUE(at::equal(embeddings(kTokens, kOffsets).x,
+                        embeddings(kTokens, kOffsets, at::zeros_like(kTokens)).x));
+}
+
+TEST(Embeddings, LeavesRowsInFrontOfThePositionsToNobody) {
+  EmbeddingsOptions options = options_of(EmbeddingKind::kTokens, 1);
+  options.positions = Positions::kLearned;
+  options.position_offset = 2;
+  Embeddings embeddings = make(options);
+  const auto parameters = embeddings->named_parameters();
+  EXPECT_EQ(parameters["positions"].size(0), options.max_positions + 2);
+  const at::Tensor expected = parameters["tokens"].index_select(0, kTokens.slice(0, 0, 2)) +
+                              parameters["positions"].slice(0, 2, 4);
+  EXPECT_LE(max_error(embeddings(kTokens, kOffsets).x.slice(0, 0, 2), expected), kRounding);
+}
+
 TEST(Embeddings, GivesAPatchTheSegmentOfItsFirstToken) {
   EmbeddingsOptions options = options_of(EmbeddingKind::kTokens, 3);
   options.segments = 2;
@@ -188,7 +209,8 @@ TEST(Embeddings, GivesAPatchTheSegmentOfItsFirstToken) {
   const at::Tensor plain = embeddings(kTokens, kOffsets).x;
   const at::Tensor segments = int64s({1, 0, 0, 0, 1, 1, 0, 0, 0, 1});
   const at::Tensor difference = embeddings(kTokens, kOffsets, segments).x - plain;
-  EXPECT_LE(max_error(difference, table.index_select(0, int64s({1, 0, 1, 0, 1}))), kRounding);
+  EXPECT_LE(max_error(difference, table.index_select(0, int64s({1, 0, 1, 0, 1})) - table[0]),
+            kRounding);
 }
 
 TEST(Embeddings, NamesBothLengthsOfASequenceThatIsTooLong) {

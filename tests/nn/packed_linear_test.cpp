@@ -50,7 +50,9 @@ TEST_F(PackedLinearTest, AppliesTheActivation) {
   torch::nn::Linear a = make_linear(24);
   const PackedLinear packed({a});
   EXPECT_LE(max_error(packed(x_, Activation::kGelu), at::gelu(a(x_))), kRounding);
+  EXPECT_LE(max_error(packed(x_, Activation::kGeluTanh), at::gelu(a(x_), "tanh")), kRounding);
   EXPECT_LE(max_error(packed(x_, Activation::kRelu), at::relu(a(x_))), kRounding);
+  EXPECT_LE(max_error(packed(x_, Activation::kTanh), at::tanh(a(x_))), kRounding);
 }
 
 TEST_F(PackedLinearTest, TakesAnyNumberOfRowsAndAnyStrides) {

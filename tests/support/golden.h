@@ -42,6 +42,18 @@ inline std::vector<GoldenJson> golden_cases(const std::string& profile) {
   return cases;
 }
 
+// The recorded checkpoints: each with a "dir", and "runs" in its file.
+inline std::vector<GoldenJson> golden_models() {
+  std::ifstream index(golden_folder() / "index.json");
+  std::vector<GoldenJson> cases;
+  if (!index) return cases;
+  const GoldenJson all = GoldenJson::parse(index).at("cases");
+  for (const GoldenJson& test_case : all) {
+    if (test_case.contains("runs")) cases.push_back(test_case);
+  }
+  return cases;
+}
+
 // To be called at the beginning of a test that needs golden_cases.
 #define LOWRANK_NEEDS_GOLDEN()                                                   \
   if (!std::filesystem::exists(testing::golden_folder() / "index.json")) {       \

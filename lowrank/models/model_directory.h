@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lowrank/io/safetensors.h"
+#include "lowrank/models/model.h"
+
+namespace lowrank::models {
+
+// A model directory: config.json and model.safetensors. save_model writes into an existing folder
+// (use AtomicDirectory). load_model throws Error listing every missing, extra and misshapen tensor;
+// the model it returns has the file's dtype and bits, and is in evaluation mode. It reads a directory of
+// Hugging Face's too (models/hugging_face.h), told by the "model_type" of its config.json.
+void save_model(const Model& model, const std::filesystem::path& folder);
+std::shared_ptr<Model> load_model(const std::filesystem::path& folder);
+
+// Makes `tensors`, named as Model names them, the model's parameters, in their dtype, and puts it into
+// evaluation mode. Throws Error for every missing, extra and misshapen one at once; `where` names the
+// file.
+void set_parameters(Model& model, const io::NamedTensors& tensors, const std::string& where);
+
+}  // namespace lowrank::models
