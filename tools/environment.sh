@@ -31,7 +31,7 @@ quietly() {
   log=$(mktemp)
   "$@" >"$log" 2>&1 || status=$?
   if [ "$status" -ne 0 ]; then
-    grep -E -A 20 "FAILED|[Ee]rror" "$log" >&2 || tail -n 40 "$log" >&2
+    grep -E -A 20 "FAILED|ERROR|[Ee]rror" "$log" >&2 || tail -n 40 "$log" >&2
   fi
   rm -f "$log"
   return "$status"

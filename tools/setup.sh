@@ -4,6 +4,9 @@
 #
 # LibTorch comes from $LOWRANK_PYTHON or python3 if one of them has torch 2.9 or newer, else from
 # `pip install torch==2.13.0` in build/venv.
+#
+#   tools/setup.sh           what the project needs
+#   tools/setup.sh --fuzz    also clang with libFuzzer, for the preset fuzz
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,6 +49,21 @@ version = importlib.metadata.version("torch").split("+")[0].split(".")
 sys.exit(0 if (int(version[0]), int(version[1])) >= (2, 9) else 1)
 PYTHON
 }
+
+# The package of clang's runtime libraries has clang's version in its name.
+add_clang() {
+  local version=14 # of Debian 12
+  if grep -q '^VERSION_ID="24.04"' /etc/os-release; then
+    version=18
+  fi
+  packages+=(clang "libclang-rt-$version-dev" libomp-dev)
+}
+
+case "${1:-}" in
+  "") ;;
+  --fuzz) add_clang ;;
+  *) fail "\"$1\" is not known; the one option is --fuzz." ;;
+esac
 
 mapfile -t missing < <(missing_packages)
 if [ "${#missing[@]}" -gt 0 ]; then
