@@ -22,6 +22,16 @@ void check_limits(const TrainOptions& options, const std::string& where) {
                   where));
 }
 
+// The other tasks are for models that were trained elsewhere.
+void check_task(const Recipe& recipe, const std::string& where) {
+  const models::Task task = recipe.model.task;
+  if (task == models::Task::kClassification || task == models::Task::kMaskedLanguageModel) return;
+  throw Error(
+      fmt::format("{}: model.task asks for a {}; training knows classification and "
+                  "masked_language_model. Set one of them.",
+                  where, models::in_words(task)));
+}
+
 void check_pooling(const Recipe& recipe, const std::string& where) {
   const bool cls = recipe.model.task == models::Task::kClassification &&
                    recipe.model.pooling == models::Pooling::kCls;
@@ -48,6 +58,7 @@ void check_lengths(const Recipe& recipe, const std::string& where) {
 
 void check(const Recipe& recipe, const std::string& where) {
   check_limits(recipe.train, where);
+  check_task(recipe, where);
   check_pooling(recipe, where);
   check_lengths(recipe, where);
 }

@@ -97,6 +97,11 @@ TEST_F(LoadRecipe, AsksForAPositionForEveryRow) {
   EXPECT_EQ(load(kRecipe, {"data.max_length=16384"}).data.max_length, 16384);
 }
 
+TEST_F(LoadRecipe, RefusesATaskThatTrainingDoesNotKnow) {
+  expect_error([&] { load(kRecipe, {"model.task=question_answering"}); },
+               {"question answering model", "masked_language_model"});
+}
+
 TEST_F(LoadRecipe, SaysHowBatchesAreMade) {
   Recipe recipe = load(kRecipe, {"train.batch_size=3", "train.seed=5", "data.on_overflow=error"});
   const data::BatchOptions options = batch_options(recipe);
