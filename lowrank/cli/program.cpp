@@ -18,6 +18,7 @@
 #include "lowrank/cli/info_command.h"
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_command.h"
+#include "lowrank/cli/search_command.h"
 #include "lowrank/cli/train_command.h"
 
 namespace lowrank::cli {
@@ -43,6 +44,7 @@ std::vector<Command> add_commands(CLI::App& program) {
       add_command<EvalFlags>(program, "eval", "Measure a trained model on a data set"),
       add_command<PredictFlags>(program, "predict", "Label files, lines or standard input"),
       add_command<EmbedFlags>(program, "embed", "Turn files, lines or standard input into vectors"),
+      add_command<SearchFlags>(program, "search", "Find the files of a folder by meaning"),
       add_command<DataFlags>(program, "data", "Show what a recipe's data holds"),
       add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),
       add_command<BaselineFlags>(program, "baseline", "Measure a simple model on a recipe's data"),

@@ -43,6 +43,7 @@ class Embedder {
   // A vector for each piece, [pieces of all texts, c]: a passage each.
   at::Tensor embed_pieces(const std::vector<Pieces>& texts);
 
+  int64_t token_budget() const { return runner_.token_budget(); }
   void on_progress(BatchRunner::Progress progress) { runner_.on_progress(std::move(progress)); }
 
  private:
