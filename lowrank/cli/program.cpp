@@ -14,10 +14,12 @@
 #include "lowrank/cli/bench_command.h"
 #include "lowrank/cli/convert_command.h"
 #include "lowrank/cli/data_command.h"
+#include "lowrank/cli/embed_command.h"
 #include "lowrank/cli/eval_command.h"
 #include "lowrank/cli/info_command.h"
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_command.h"
+#include "lowrank/cli/search_command.h"
 #include "lowrank/cli/train_command.h"
 
 namespace lowrank::cli {
@@ -42,6 +44,8 @@ std::vector<Command> add_commands(CLI::App& program) {
       add_command<TrainFlags>(program, "train", "Train a model from a recipe, or resume a run"),
       add_command<EvalFlags>(program, "eval", "Measure a trained model on a data set"),
       add_command<PredictFlags>(program, "predict", "Label files, lines or standard input"),
+      add_command<EmbedFlags>(program, "embed", "Turn files, lines or standard input into vectors"),
+      add_command<SearchFlags>(program, "search", "Find the files of a folder by meaning"),
       add_command<ConvertFlags>(program, "convert", "Bring a model over, give it other attention"),
       add_command<DataFlags>(program, "data", "Show what a recipe's data holds"),
       add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),

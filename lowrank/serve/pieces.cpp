@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/serve/pieces.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "lowrank/models/derive.h"
+
+namespace lowrank::serve {
+namespace {
+
+int64_t text_tokens(const text::Encoded& encoded) {
+  return std::ssize(encoded.texts) -
+         std::count(encoded.texts.begin(), encoded.texts.end(), text::Encoded::kTemplate);
+}
+
+constexpr int64_t kAnyNumber = std::numeric_limits<int64_t>::max() / 2;
+
+[[noreturn]] void throw_too_long(const std::string& source, int64_t found, int64_t allowed,
+                                 Overflow on_overflow) {
+  throw Error(fmt::format("{}: {} tokens; a sequence has at most {}. {}", source, found, allowed,
+                          on_overflow == Overflow::kInterpolate
+                              ? "Raise max_length where it is set, or use on_overflow chunk."
+                              : "Use on_overflow truncate, chunk or interpolate."));
+}
+
+// With as many positions as it takes; an attention made for one length does not grow.
+int64_t longest_of_grown(models::ModelConfig config) {
+  config.embeddings.max_positions = kAnyNumber;
+  return models::longest_sequence(config);
+}
+
+}  // namespace
+
+Overflow overflow_of(const std::string& name) {
+  if (name == "error") return Overflow::kError;
+  if (name == "truncate") return Overflow::kTruncate;
+  if (name == "chunk") return Overflow::kChunk;
+  if (name == "interpolate") return Overflow::kInterpolate;
+  throw Error(fmt::format(
+      "on_overflow = \"{}\"; it must be error, truncate, chunk or interpolate. Choose one of them.",
+      name));
+}
+
+int64_t Pieces::tokens() const {
+  int64_t sum = 0;
+  for (const Piece& piece : pieces) sum += std::ssize(piece.encoded.ids);
+  return sum;
+}
+
+PieceCutter::PieceCutter(const TextModel& model, const PieceOptions& options)
+    : tokenizer_(model.tokenizer), options_(options), limit_(options.max_length) {
+  const bool grows = options.on_overflow == Overflow::kInterpolate;
+  const int64_t most = grows ? longest_of_grown(model.model->config()) : model.max_length;
+  if (limit_ > most) {
+    throw Error(fmt::format("max_length = {}; the model takes at most {}. Lower it{}.", limit_,
+                            most, grows ? "" : ", or use on_overflow interpolate"));
+  }
+  if (limit_ == 0 && most < kAnyNumber) limit_ = most;
+  const int64_t special = text::special_count(*tokenizer_, false);
+  if (limit_ != 0 && limit_ <= special) {
+    throw Error(
+        fmt::format("max_length = {}; special tokens take {} of it. Raise it.", limit_, special));
+  }
+}
+
+std::vector<text::Encoded> PieceCutter::encode(const TextInput& input) const {
+  text::EncodeOptions encoding{.truncation = options_.truncation};
+  const bool cuts =
+      options_.on_overflow == Overflow::kTruncate || options_.on_overflow == Overflow::kChunk;
+  if (cuts) encoding.max_length = limit_;
+  if (options_.on_overflow == Overflow::kChunk) {
+    encoding.stride = options_.stride;
+    return text::encode_windows(*tokenizer_, input.text, input.pair, encoding);
+  }
+  return {text::encode(*tokenizer_, input.text, input.pair, encoding)};
+}
+
+Pieces PieceCutter::cut(const TextInput& input) const {
+  Pieces result{.source = input.source, .pieces = {}};
+  for (text::Encoded& encoded : encode(input)) {
+    const int64_t found = std::ssize(encoded.ids), weight = text_tokens(encoded);
+    if (weight == 0) {
+      throw Error(
+          fmt::format("{} is empty; a text has at least one token. Leave it out.", input.source));
+    }
+    if (limit_ != 0 && found > limit_) {
+      throw_too_long(input.source, found, limit_, options_.on_overflow);
+    }
+    const bool whole = options_.on_overflow == Overflow::kChunk;
+    result.truncated |= encoded.truncated && !whole;
+    result.pieces.push_back({.encoded = std::move(encoded), .weight = weight});
+  }
+  return result;
+}
+
+}  // namespace lowrank::serve
