@@ -12,6 +12,7 @@
 #include "lowrank/base/build_info.h"
 #include "lowrank/cli/baseline_command.h"
 #include "lowrank/cli/bench_command.h"
+#include "lowrank/cli/convert_command.h"
 #include "lowrank/cli/data_command.h"
 #include "lowrank/cli/eval_command.h"
 #include "lowrank/cli/info_command.h"
@@ -41,6 +42,7 @@ std::vector<Command> add_commands(CLI::App& program) {
       add_command<TrainFlags>(program, "train", "Train a model from a recipe, or resume a run"),
       add_command<EvalFlags>(program, "eval", "Measure a trained model on a data set"),
       add_command<PredictFlags>(program, "predict", "Label files, lines or standard input"),
+      add_command<ConvertFlags>(program, "convert", "Bring a model over, give it other attention"),
       add_command<DataFlags>(program, "data", "Show what a recipe's data holds"),
       add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),
       add_command<BaselineFlags>(program, "baseline", "Measure a simple model on a recipe's data"),

@@ -79,6 +79,12 @@ std::shared_ptr<Model> with_attention(const Model& model, const std::vector<Atte
   return result;
 }
 
+std::shared_ptr<Model> without_profile(const Model& model) {
+  ModelConfig config = model.config();
+  config.compat = {};
+  return derived(model, config);
+}
+
 std::shared_ptr<Model> with_positions(const Model& model, int64_t max_positions,
                                       PositionRule rule) {
   ModelConfig config = model.config();

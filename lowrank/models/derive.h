@@ -15,6 +15,9 @@ namespace lowrank::models {
 // them. A layer whose kind stays keeps all. A profile that the kinds do not fit is left away.
 std::shared_ptr<Model> with_attention(const Model& model, const std::vector<AttentionKind>& kinds);
 
+// The same model as this library computes it: without its profile (CompatOptions).
+std::shared_ptr<Model> without_profile(const Model& model);
+
 // How a table of positions grows from n rows to more.
 //
 //   kTile         row i is row i mod n: places repeat, and what a model knows of near ones stays true
