@@ -18,7 +18,7 @@ set(LOWRANK_LAYERS "" CACHE INTERNAL "")
 
 # What every test runs with. A sanitizer's finding ends the test; undefined behavior alone would only be printed.
 set(LOWRANK_TEST_ENVIRONMENT "LOWRANK_SHARED=${PROJECT_SOURCE_DIR}/../shared" OMP_WAIT_POLICY=passive)
-if(LOWRANK_SANITIZER STREQUAL "address")
+if(LOWRANK_SANITIZER MATCHES "^(address|fuzzer)$")
   list(APPEND LOWRANK_TEST_ENVIRONMENT
     UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
     ASAN_OPTIONS=detect_stack_use_after_return=1:check_initialization_order=1:strict_string_checks=1)
@@ -38,14 +38,19 @@ function(lowrank_flags target)
   endif()
   if(NOT LOWRANK_SANITIZER STREQUAL "none")
     # GCC's manual: in instrumented code this warning has false positives.
-    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   endif()
   if(LOWRANK_CCACHE)
-    target_compile_options(${target} PRIVATE -fpch-preprocess)
+    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
   endif()
   if(LOWRANK_SANITIZER STREQUAL "address")
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-omit-frame-pointer)
     target_link_options(${target} PRIVATE -fsanitize=address,undefined)
+  elseif(LOWRANK_SANITIZER STREQUAL "fuzzer")
+    # no-link: only the fuzzing programs take libFuzzer's main. UndefinedBehaviorSanitizer alone would go on.
+    set(flags -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+    target_compile_options(${target} PRIVATE ${flags} -fno-omit-frame-pointer)
+    target_link_options(${target} PRIVATE ${flags})
   elseif(LOWRANK_SANITIZER STREQUAL "thread")
     # ThreadSanitizer does not follow fences; LibTorch's headers have one.
     target_compile_options(${target} PRIVATE -fsanitize=thread -fno-omit-frame-pointer -Wno-tsan)

@@ -223,6 +223,17 @@ void AtomicFile::write(std::string_view content) {
   }
 }
 
+void AtomicFile::overwrite(size_t position, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t written =
+        ::pwrite(file_.number(), content.data(), content.size(), static_cast<off_t>(position));
+    if (written < 0 && errno != EINTR) fail(target_, "be written");
+    const size_t done = static_cast<size_t>(std::max<ssize_t>(written, 0));
+    content.remove_prefix(done);
+    position += done;
+  }
+}
+
 void AtomicFile::commit() {
   if (::fsync(file_.number()) != 0) fail(target_, "be flushed to disk");
   if (!rename_path(partial_, target_)) fail(target_, "be replaced");

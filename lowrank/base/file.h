@@ -44,6 +44,8 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   void write(std::string_view content);
+  // Replaces bytes that were written: for a header whose numbers are known at the end.
+  void overwrite(size_t position, std::string_view content);
   void commit();
 
  private:

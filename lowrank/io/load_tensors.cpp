@@ -68,7 +68,7 @@ LoadedTensors load_tensors(const fs::path& path) {
   LoadedTensors loaded;
   loaded.path = fs::is_directory(path, ignored) ? in_folder(path) : path;
   if (loaded.path.filename().string().ends_with(kIndex)) {
-    loaded.tensors = load_shards(read_shard_index(loaded.path), [&](const fs::path& shard) {
+    loaded.tensors = load_shards(load_shard_index(loaded.path), [&](const fs::path& shard) {
       loaded.tensors.clear();
       if (!load_file(shard, loaded)) fail_unknown(shard);
       return std::move(loaded.tensors);

@@ -35,8 +35,8 @@ constexpr std::string_view kZip = "PK\x03\x04";
 constexpr uint64_t kMaxPickleBytes = 100'000'000;
 constexpr const char* kResave = "Save the tensors alone, with torch.save(model.state_dict(), path)";
 
-[[noreturn]] void fail(const std::filesystem::path& path, const std::string& rule) {
-  throw Error(fmt::format("{}: {}.", path.string(), rule));
+[[noreturn]] void fail(const std::string& where, const std::string& rule) {
+  throw Error(fmt::format("{}: {}.", where, rule));
 }
 
 // ---- What a pickle may ask for
@@ -164,9 +164,9 @@ class Archive {
   virtual void read(const std::string& key, void* to, uint64_t bytes) = 0;
 };
 
-class MappedAdapter : public caffe2::serialize::ReadAdapterInterface {
+class BytesAdapter : public caffe2::serialize::ReadAdapterInterface {
  public:
-  explicit MappedAdapter(const MappedFile& file) : bytes_(file.bytes()) {}
+  explicit BytesAdapter(std::span<const std::byte> bytes) : bytes_(bytes) {}
   size_t size() const override { return bytes_.size(); }
   size_t read(uint64_t position, void* to, size_t bytes, const char*) const override {
     if (position >= bytes_.size()) return 0;
@@ -181,21 +181,21 @@ class MappedAdapter : public caffe2::serialize::ReadAdapterInterface {
 
 class ZipArchive : public Archive {
  public:
-  ZipArchive(const std::filesystem::path& path, const MappedFile& file)
-      : path_(path), file_bytes_(file.bytes().size()) {
+  ZipArchive(const std::string& where, std::span<const std::byte> file)
+      : where_(where), file_bytes_(file.size()) {
     guarded([&] {
-      reader_.emplace(std::make_shared<MappedAdapter>(file));
+      reader_.emplace(std::make_shared<BytesAdapter>(file));
       if (reader_->hasRecord("constants.pkl")) {
-        fail(path_, fmt::format("it is a TorchScript program, not a checkpoint. {}", kResave));
+        fail(where_, fmt::format("it is a TorchScript program, not a checkpoint. {}", kResave));
       }
       if (!reader_->hasRecord("data.pkl")) {
-        fail(path_, "its zip archive has no data.pkl; torch.save writes one");
+        fail(where_, "its zip archive has no data.pkl; torch.save writes one");
       }
       if (reader_->hasRecord("byteorder") && text("byteorder") != "little") {
-        fail(path_,
+        fail(where_,
              fmt::format("its numbers are not little-endian. {} on another machine", kResave));
       }
-      pickle_.emplace(text("data.pkl"), path_.string(), is_known);
+      pickle_.emplace(text("data.pkl"), where_, is_known);
     });
   }
 
@@ -221,8 +221,8 @@ class ZipArchive : public Archive {
       action();
     } catch (const c10::Error& error) {
       const std::string message = error.what_without_backtrace();
-      fail(path_, fmt::format("its zip archive cannot be read: {}. The file may be incomplete",
-                              message.substr(0, message.find('\n'))));
+      fail(where_, fmt::format("its zip archive cannot be read: {}. The file may be incomplete",
+                               message.substr(0, message.find('\n'))));
     }
   }
 
@@ -230,15 +230,15 @@ class ZipArchive : public Archive {
   std::string text(const std::string& record) {
     const uint64_t size = reader_->getRecordSize(record);
     if (size > std::min(file_bytes_, kMaxPickleBytes)) {
-      fail(path_, fmt::format("its {} has {} bytes; {} are allowed. {}", record, size,
-                              std::min(file_bytes_, kMaxPickleBytes), kResave));
+      fail(where_, fmt::format("its {} has {} bytes; {} are allowed. {}", record, size,
+                               std::min(file_bytes_, kMaxPickleBytes), kResave));
     }
     std::string bytes(size, '\0');
     reader_->getRecord(record, bytes.data(), size);
     return bytes;
   }
 
-  std::filesystem::path path_;
+  std::string where_;
   uint64_t file_bytes_;
   std::optional<caffe2::serialize::PyTorchStreamReader> reader_;
   std::optional<Pickle> pickle_;
@@ -250,15 +250,15 @@ class LegacyArchive : public Archive {
  public:
   static constexpr std::string_view kMagic = "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9\x20j\xa8P\x19.";
 
-  LegacyArchive(const std::filesystem::path& path, const MappedFile& file)
-      : path_(path),
-        rest_(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()) {
+  LegacyArchive(const std::string& where, std::span<const std::byte> file)
+      : where_(where), rest_(reinterpret_cast<const char*>(file.data()), file.size()) {
     rest_.remove_prefix(kMagic.size());
     next_pickle();  // the version
     const Pickle machine = next_pickle();
     const PickleValue* little_endian = find(machine.content(), "little_endian");
     if (!little_endian || little_endian->integer != 1) {
-      fail(path_, fmt::format("its numbers are not little-endian. {} on another machine", kResave));
+      fail(where_,
+           fmt::format("its numbers are not little-endian. {} on another machine", kResave));
     }
     content_.emplace(next_pickle());
     find_storages(next_pickle().content());
@@ -278,7 +278,7 @@ class LegacyArchive : public Archive {
 
  private:
   Pickle next_pickle() {
-    Pickle pickle(rest_, path_.string(), is_known);
+    Pickle pickle(rest_, where_, is_known);
     rest_.remove_prefix(pickle.size());
     return pickle;
   }
@@ -287,12 +287,12 @@ class LegacyArchive : public Archive {
     const std::map<std::string_view, size_t> element_bytes = element_bytes_of_storages();
     for (const PickleValue* key : keys.items) {
       const auto found = element_bytes.find(key->text);
-      if (found == element_bytes.end()) fail(path_, "it lists a storage that no tensor names");
+      if (found == element_bytes.end()) fail(where_, "it lists a storage that no tensor names");
       uint64_t bytes = 0;
       if (rest_.size() >= sizeof bytes) std::memcpy(&bytes, rest_.data(), sizeof bytes);
       if (rest_.size() < sizeof bytes || __builtin_mul_overflow(bytes, found->second, &bytes) ||
           bytes > rest_.size() - sizeof bytes) {
-        fail(path_, "it ends before the last of its storages. The file may be incomplete");
+        fail(where_, "it ends before the last of its storages. The file may be incomplete");
       }
       storages_[key->text] = rest_.substr(sizeof bytes, bytes);
       rest_.remove_prefix(sizeof bytes + bytes);
@@ -313,20 +313,19 @@ class LegacyArchive : public Archive {
     return sizes;
   }
 
-  std::filesystem::path path_;
+  std::string where_;
   std::string_view rest_;
   std::optional<Pickle> content_;
   std::map<std::string, std::string_view> storages_;
 };
 
-std::unique_ptr<Archive> open_archive(const std::filesystem::path& path, const MappedFile& file) {
-  const std::string_view bytes(reinterpret_cast<const char*>(file.bytes().data()),
-                               file.bytes().size());
-  if (bytes.starts_with(kZip)) return std::make_unique<ZipArchive>(path, file);
+std::unique_ptr<Archive> open_archive(const std::string& where, std::span<const std::byte> file) {
+  const std::string_view bytes(reinterpret_cast<const char*>(file.data()), file.size());
+  if (bytes.starts_with(kZip)) return std::make_unique<ZipArchive>(where, file);
   if (bytes.starts_with(LegacyArchive::kMagic)) {
-    return std::make_unique<LegacyArchive>(path, file);
+    return std::make_unique<LegacyArchive>(where, file);
   }
-  fail(path,
+  fail(where,
        "it is no file of torch.save: it begins neither as a zip archive nor as a pickle of one");
 }
 
@@ -359,8 +358,9 @@ bool is_countable(const std::vector<int64_t>& sizes, int64_t element_bytes) {
 // What a file holds, and the storages that were read from it.
 class PytorchFile::Content {
  public:
-  explicit Content(const std::filesystem::path& path)
-      : path_(path), file_(path), archive_(open_archive(path, file_)) {}
+  Content(const std::string& where, std::span<const std::byte> file,
+          std::optional<MappedFile> owned)
+      : where_(where), owned_(std::move(owned)), file_(file), archive_(open_archive(where, file)) {}
 
   const PickleValue& value() const { return archive_->content(); }
 
@@ -371,14 +371,14 @@ class PytorchFile::Content {
     visited_ = 0;
     const PickleValue& taken = at_root(root);
     if (taken.kind != Kind::kDict) {
-      fail(path_,
+      fail(where_,
            fmt::format("{} is no dict but {}; a state dict is needed. {}",
                        root.empty() ? "its content" : quoted(root), described(taken), kResave));
     }
     if (&taken != &value()) list_others(root, dict);
     collect(taken, "", 0, dict);
     if (dict.tensors.empty()) {
-      fail(path_,
+      fail(where_,
            fmt::format("{} holds no tensor. {}", root.empty() ? "it" : quoted(root), kResave));
     }
     return dict;
@@ -404,7 +404,7 @@ class PytorchFile::Content {
   }
 
   [[noreturn]] void fail_tensor(const std::string& name, const std::string& rule) const {
-    fail(path_, fmt::format("tensor {} {}", quoted(name), rule));
+    fail(where_, fmt::format("tensor {} {}", quoted(name), rule));
   }
 
   // ---- Names
@@ -415,7 +415,7 @@ class PytorchFile::Content {
     while (!rest.empty()) {
       const size_t dot = std::min(rest.find('.'), rest.size());
       at = find(*at, rest.substr(0, dot));
-      if (!at) fail(path_, fmt::format("it has no {}; it holds {}", quoted(root), keys()));
+      if (!at) fail(where_, fmt::format("it has no {}; it holds {}", quoted(root), keys()));
       rest.remove_prefix(std::min(dot + 1, rest.size()));
     }
     return *at;
@@ -455,13 +455,13 @@ class PytorchFile::Content {
   // Values may hold each other, in circles and many times over.
   void collect(const PickleValue& container, const std::string& prefix, int depth,
                StateDict& dict) {
-    if (depth > kDeepest) fail(path_, fmt::format("{} is nested too deeply", quoted(prefix)));
+    if (depth > kDeepest) fail(where_, fmt::format("{} is nested too deeply", quoted(prefix)));
     const bool named = container.kind == Kind::kDict;
     for (size_t i = named ? 1 : 0; i < container.items.size(); i += named ? 2 : 1) {
       const std::string name =
           named ? name_of(*container.items[i - 1], prefix) : fmt::format("{}{}", prefix, i);
       collect_one(name, *container.items[i], depth, dict);
-      if (++visited_ > kMost) fail(path_, fmt::format("it holds more than {} values", kMost));
+      if (++visited_ > kMost) fail(where_, fmt::format("it holds more than {} values", kMost));
     }
   }
 
@@ -569,7 +569,7 @@ class PytorchFile::Content {
       fail_tensor(name, fmt::format("is in storage {}, which the file lacks. It may be incomplete",
                                     quoted(key)));
     }
-    if (*stored != static_cast<uint64_t>(bytes) || *stored > file_.bytes().size()) {
+    if (*stored != static_cast<uint64_t>(bytes) || *stored > file_.size()) {
       fail_tensor(name,
                   fmt::format("is in storage {} of {} bytes, which has {}. The file may be damaged",
                               quoted(key), bytes, *stored));
@@ -618,16 +618,23 @@ class PytorchFile::Content {
     if (wrong != end) fail_tensor(name, fmt::format("is of booleans and holds {}", *wrong));
   }
 
-  std::filesystem::path path_;
-  MappedFile file_;
+  std::string where_;
+  std::optional<MappedFile> owned_;  // whose bytes these are, unless the caller owns them
+  std::span<const std::byte> file_;
   std::unique_ptr<Archive> archive_;
   std::map<std::string, at::Tensor> storages_;  // those that were read, by their keys
   std::set<std::string> names_;
   size_t visited_ = 0;
 };
 
-PytorchFile::PytorchFile(const std::filesystem::path& path)
-    : content_(std::make_unique<Content>(path)) {}
+PytorchFile::PytorchFile(const std::filesystem::path& path) {
+  MappedFile file(path);
+  const std::span<const std::byte> bytes = file.bytes();
+  content_ = std::make_unique<Content>(path.string(), bytes, std::move(file));
+}
+
+PytorchFile::PytorchFile(std::span<const std::byte> file, const std::string& where)
+    : content_(std::make_unique<Content>(where, file, std::nullopt)) {}
 
 PytorchFile::~PytorchFile() = default;
 PytorchFile::PytorchFile(PytorchFile&&) noexcept = default;

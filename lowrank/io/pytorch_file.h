@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,8 @@ struct StateDict {
 class PytorchFile {
  public:
   explicit PytorchFile(const std::filesystem::path& path);
+  // A file's bytes that are in memory and stay there; `where` names them in messages.
+  PytorchFile(std::span<const std::byte> file, const std::string& where);
   ~PytorchFile();
   PytorchFile(PytorchFile&&) noexcept;
 

@@ -111,6 +111,54 @@ void require_plain_name(const ShardIndex& index, const std::string& shard) {
                                shown(shard)));
 }
 
+// ---- Writing
+
+constexpr const char* kWhole = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+std::vector<NamedTensors> cut(const NamedTensors& tensors, uint64_t max_bytes) {
+  std::vector<NamedTensors> shards(1);
+  uint64_t bytes = 0;
+  for (const auto& [name, tensor] : tensors) {
+    if (!shards.back().empty() && bytes + tensor.nbytes() > max_bytes) {
+      shards.emplace_back();
+      bytes = 0;
+    }
+    shards.back().emplace_back(name, tensor);
+    bytes += tensor.nbytes();
+  }
+  return shards;
+}
+
+// Names alone decide: an index may be damaged, and other files are none of ours.
+bool is_shard_name(const std::string& name) {
+  constexpr std::string_view kPattern = "model-00000-of-00000.safetensors";
+  const auto fits = [](char c, char pattern) {
+    return pattern == '0' ? c >= '0' && c <= '9' : c == pattern;
+  };
+  return name.size() == kPattern.size() &&
+         std::equal(name.begin(), name.end(), kPattern.begin(), fits);
+}
+
+void remove_others(const std::filesystem::path& folder, const std::set<std::string>& written) {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    const bool ours = name == kWhole || name == kIndex || is_shard_name(name);
+    if (ours && !written.contains(name)) std::filesystem::remove(entry.path(), ignored);
+  }
+}
+
+void require_distinct(const std::filesystem::path& folder, const NamedTensors& tensors) {
+  std::set<std::string_view> names;
+  for (const auto& [name, tensor] : tensors) {
+    if (!tensor.defined()) fail(folder, fmt::format("tensor {} is undefined", shown(name)));
+    if (!names.insert(name).second) {
+      fail(folder, fmt::format("tensor {} is given twice; names must be distinct", shown(name)));
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> ShardIndex::shards() const {
@@ -122,9 +170,12 @@ std::vector<std::string> ShardIndex::shards() const {
   return shards;
 }
 
-ShardIndex read_shard_index(const std::filesystem::path& path) {
+ShardIndex load_shard_index(const std::filesystem::path& path) {
+  return read_shard_index(read_file(path, kMaxIndexBytes), path);
+}
+
+ShardIndex read_shard_index(std::string_view text, const std::filesystem::path& path) {
   ShardIndex index{path, {}};
-  const std::string text = read_file(path, kMaxIndexBytes);
   IndexReader reader(index);
   Json::sax_parse(text, &reader);
   if (!reader.found_weight_map()) {
@@ -162,6 +213,40 @@ NamedTensors load_shards(const ShardIndex& index,
                      shown(*missing.begin()), places.at(*missing.begin()), missing.size()));
   }
   return tensors;
+}
+
+void save_shards(const std::filesystem::path& folder, const NamedTensors& tensors,
+                 uint64_t max_shard_bytes, const std::map<std::string, std::string>& metadata) {
+  require_distinct(folder, tensors);
+  const std::vector<NamedTensors> shards = cut(tensors, max_shard_bytes);
+  if (shards.size() == 1) {
+    save_safetensors(folder / kWhole, tensors, metadata);
+    return remove_others(folder, {kWhole});
+  }
+  constexpr size_t kMost = 99'999;
+  if (shards.size() > kMost) {
+    fail(
+        folder,
+        fmt::format("shards of {} bytes would be {} files; at most {} are written. Raise the limit",
+                    max_shard_bytes, shards.size(), kMost));
+  }
+  std::set<std::string> written = {kIndex};
+  nlohmann::ordered_json::object_t weight_map;  // names are known to be distinct
+  uint64_t total = 0;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    save_safetensors(folder / name, shards[i], metadata);
+    written.insert(name);
+    for (const auto& [tensor_name, tensor] : shards[i]) {
+      weight_map.push_back({tensor_name, name});
+      total += tensor.nbytes();
+    }
+  }
+  nlohmann::ordered_json index;
+  index["metadata"]["total_size"] = total;
+  index["weight_map"] = std::move(weight_map);
+  replace_file(folder / kIndex, index.dump(2) + "\n");
+  remove_others(folder, written);
 }
 
 }  // namespace lowrank::io

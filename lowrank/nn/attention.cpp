@@ -18,6 +18,8 @@ template <class... Lambdas>
 struct Overloaded : Lambdas... {
   using Lambdas::operator()...;
 };
+template <class... Lambdas>
+Overloaded(Lambdas...) -> Overloaded<Lambdas...>;  // clang deduces it without from version 17 on
 
 // What a sequence's queries see: fewer rows than it has.
 struct Compressed {

@@ -27,7 +27,7 @@ class Sequence {
  public:
   Sequence(const NystromOptions& nystrom, const AttentionShape& shape, int64_t n)
       : nystrom_(nystrom), shape_(shape), offsets_(at::tensor({int64_t{0}, n}, at::kLong)) {
-    for (const uint64_t seed : {1, 2, 3}) {
+    for (const uint64_t seed : {1u, 2u, 3u}) {
       qkv_.push_back(random(seed, shape, n).requires_grad_(shape.backward));
     }
     gradient_ = random(4, shape, n);

@@ -150,6 +150,16 @@ TEST(AtomicFile, LeavesTheOldFileWithoutCommit) {
   EXPECT_THAT(names_in(folder.path()), ElementsAre("file"));
 }
 
+TEST(AtomicFile, WritesOverWhatItWroteAndGoesOnAtTheEnd) {
+  const TemporaryFolder folder;
+  AtomicFile file(folder.path() / "file");
+  file.write("0123456");
+  file.overwrite(2, "ab");
+  file.write("78");
+  file.commit();
+  EXPECT_EQ(read_file(folder.path() / "file"), "01ab45678");
+}
+
 TEST(MappedFile, ShowsTheBytesOfTheFile) {
   const TemporaryFolder folder;
   replace_file(folder.path() / "file", "abc");

@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 
 #include <cstring>
-#include <fstream>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "lowrank/base/error.h"
@@ -45,8 +45,7 @@ class Safetensors : public ::testing::Test {
   }
 
   NamedTensors load(const std::string& content) const {
-    std::ofstream(path(), std::ios::binary) << content;
-    return load_safetensors(path());
+    return read_safetensors(std::as_bytes(std::span(content)), path().string());
   }
 
   void expect_refused(const std::string& content, const std::string& reason) const {
@@ -205,6 +204,63 @@ TEST_F(SafetensorsReader, RefusesAFileCutAnywhere) {
   }
   expect_refused(whole + "x", "must cover it");
   EXPECT_EQ(load(whole).size(), 2u);
+}
+
+TEST_F(SafetensorsReader, RefusesALargerFileCutInItsFirstPagesAndAtEveryTensor) {
+  NamedTensors tensors;
+  for (int i = 0; i < 60; ++i) {
+    const std::string name = fmt::format("encoder.layer.{}.weight", i);
+    tensors.emplace_back(name, at::full({i % 7, 9}, i, i % 2 ? at::kFloat : at::kHalf));
+  }
+  save_safetensors(path(), tensors, {{"format", "pt"}});
+  const std::string whole = read_file(path());
+  const SafetensorsHeader header = load_safetensors_header(path());
+  constexpr size_t kFirst = 4096;
+  ASSERT_GT(whole.size(), kFirst);
+  ASSERT_EQ(header.entries.size(), tensors.size());
+
+  std::vector<size_t> sizes(kFirst);
+  std::iota(sizes.begin(), sizes.end(), size_t{0});
+  for (const SafetensorsEntry& entry : header.entries) {
+    sizes.push_back(header.data_begin + entry.begin);
+    sizes.push_back(header.data_begin + entry.end);
+  }
+  for (const size_t size : sizes) {
+    if (size == whole.size()) continue;  // the end of the last
+    EXPECT_THAT([&] { load(whole.substr(0, size)); },
+                ThrowsMessage<Error>(HasSubstr("some.safetensors: ")))
+        << size << " bytes";
+  }
+  EXPECT_EQ(load(whole).size(), tensors.size());
+}
+
+TEST_F(SafetensorsReader, ListsAHeaderWithoutTheData) {
+  save_safetensors(path(), {{"a", at::ones({2, 3})}, {"b", at::ones({4}, at::kBool)}},
+                   {{"k", "v"}});
+  const SafetensorsHeader header = load_safetensors_header(path());
+  EXPECT_THAT(header.metadata, ElementsAre(Pair("k", "v")));
+  ASSERT_EQ(header.entries.size(), 2u);
+  EXPECT_EQ(header.entries[0].dtype, "F32");
+  EXPECT_THAT(header.entries[0].shape, ElementsAre(2, 3));
+  EXPECT_EQ(header.entries[1].begin, 24u);
+  EXPECT_EQ(header.data_begin + header.entries[1].end, fs::file_size(path()));
+}
+
+TEST_F(SafetensorsReader, ListsTypesThatLibTorchDoesNotHaveAndReadsNone) {
+  for (const auto& [dtype, shape] :
+       {std::pair{"F4", "[2,8]"}, {"F6_E2M3", "[4]"}, {"F6_E3M2", "[4]"}}) {
+    const int bytes = std::string(dtype) == "F4" ? 8 : 3;
+    const std::string file =
+        file_with(fmt::format(R"({{"w":{{"dtype":"{}","shape":{},"data_offsets":[0,{}]}}}})", dtype,
+                              shape, bytes),
+                  std::string(static_cast<size_t>(bytes), '\0'));
+    expect_refused(file,
+                   fmt::format("tensor \"w\" is of type {}, which LibTorch does not have", dtype));
+    const SafetensorsHeader header = read_safetensors_header(std::as_bytes(std::span(file)), "");
+    EXPECT_EQ(header.entries.at(0).dtype, dtype);
+  }
+  expect_tensor_refused(R"({"dtype":"F4","shape":[15],"data_offsets":[0,8]})",
+                        "of type F4 has a shape that ends within a byte");
 }
 
 TEST_F(SafetensorsReader, RefusesAHeaderThatIsNoObject) {
