@@ -12,6 +12,7 @@
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/validators.h"
 #include "lowrank/io/plot.h"
+#include "lowrank/serve/reading.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
@@ -69,6 +70,22 @@ train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const Eva
                          });
 }
 
+void require_measurable(const train::TrainedModel& trained, const EvalFlags& flags) {
+  const models::Task task = trained.model->config().task;
+  if (task != models::Task::kClassification && task != models::Task::kMaskedLanguageModel) {
+    throw Error(
+        fmt::format("{} is {} {}; eval measures classifiers and masked language models. Use "
+                    "\"lowrank {}\" with it.",
+                    trained.folder.string(), task == models::Task::kEncoder ? "an" : "a",
+                    models::in_words(task), serve::command_for(task)));
+  }
+  if (trained.has_recipe || !flags.recipe.recipe.empty()) return;
+  throw Error(
+      fmt::format("{} has no recipe.json, which names the data that a model was trained with. Give "
+                  "a RECIPE that names data.",
+                  trained.folder.string()));
+}
+
 }  // namespace
 
 void add(CLI::App& app, EvalFlags& flags) {
@@ -89,6 +106,7 @@ void add(CLI::App& app, EvalFlags& flags) {
 
 int run(const EvalFlags& flags, const Console& console) {
   train::TrainedModel trained = train::load_trained(flags.model);
+  require_measurable(trained, flags);
   const train::Recipe recipe = load(flags.recipe, trained.recipe);
   const models::ModelConfig& model = trained.model->config();
   const data::Splits splits = read_data(recipe, console);

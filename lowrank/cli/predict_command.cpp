@@ -5,12 +5,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <numeric>
+#include <optional>
 
 #include "lowrank/cli/escape.h"
+#include "lowrank/cli/misuse.h"
+#include "lowrank/cli/predict_task.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
@@ -19,121 +18,162 @@
 namespace lowrank::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kTogether = 256;  // inputs that are predicted, and printed, together
+constexpr int64_t kBudgets = 8;    // or so many batches' tokens
 
-using Probabilities = std::vector<double>;
-
-data::Example example_of(std::string text, std::string source) {
-  data::Example example;
-  example.text = std::move(text);
-  example.source = std::move(source);
-  return example;
+// The flags with what the model's recipe says where they say nothing.
+InferenceFlags completed(InferenceFlags flags, const train::Recipe& recipe,
+                         const serve::TextModel& model) {
+  if (flags.on_overflow.empty()) flags.on_overflow = recipe.data.on_overflow;
+  const bool grows = flags.on_overflow == "interpolate";
+  if (flags.max_length == 0 && !grows) {
+    flags.max_length = std::min(recipe.data.max_length, model.max_length);
+  }
+  return flags;
 }
 
-// Collects inputs, predicts them in groups and prints them in their order.
+PredictOptions options_of(const PredictFlags& flags, const InferenceFlags& inference,
+                          const train::Recipe& recipe) {
+  PredictOptions options{.pieces = piece_options(inference),
+                         .token_budget = inference.token_budget,
+                         .top = flags.top,
+                         .question = flags.question,
+                         .longest = flags.longest,
+                         .aggregate = flags.aggregate};
+  options.pieces.special_tokens = recipe.train.special_tokens;
+  return options;
+}
+
+// Reads inputs, predicts them in groups and prints them in their order.
 class Predictor {
  public:
-  Predictor(train::TrainedModel trained, const PredictFlags& flags, const Console& console)
-      : trained_(std::move(trained)),
-        classes_(trained_.model->config().classes),
-        tokenizer_(text::make_tokenizer(trained_.model->config().tokenizer, flags.model)),
-        options_(train::batch_options(trained_.recipe)),
+  Predictor(const serve::TextModel& model, const train::SavedRecipe& saved,
+            const PredictFlags& flags, const Console& console)
+      : saved_(saved),
+        task_kind_(model.model->config().task),
+        inference_(completed(flags.inference, saved.recipe, model)),
+        task_(make_predict_task(model, options_of(flags, inference_, saved.recipe))),
         flags_(flags),
-        console_(console) {
-    options_.on_overflow =
-        flags.on_overflow.empty() ? trained_.recipe.data.on_overflow : flags.on_overflow;
-  }
+        console_(console) {}
 
-  void add_stream(std::istream& stream, const std::string& name) {
-    if (flags_.lines) {
-      add_lines(stream, name);
+  int run() {
+    const TextFlags texts = text_flags();
+    if (!texts.inputs.empty() && !texts.lines && !texts.jsonl && saved_.is_own) {
+      take_files_as_trained(texts.inputs);
     } else {
-      add(example_of({std::istreambuf_iterator<char>(stream), {}}, name));
+      TextSource(texts, console_, complain_).read([this](const serve::TextInput& input) {
+        take(input);
+      });
     }
-  }
-
-  void add_path(const fs::path& path) {
-    if (fs::is_directory(path)) {
-      std::vector<fs::path> files;
-      for (const auto& entry : fs::recursive_directory_iterator(path)) {
-        if (entry.is_regular_file()) files.push_back(entry.path());
-      }
-      std::sort(files.begin(), files.end());
-      for (const fs::path& file : files) add_file(file);
-    } else {
-      add_file(path);
-    }
-  }
-
-  // Predicts what is left. Returns the command's status.
-  int finish() {
     flush();
     say_what_was_truncated();
     return failed_ ? kFailed : kDone;
   }
 
  private:
-  void add_file(const fs::path& path) {
-    naming_errors([&] {
-      if (!flags_.lines) {
-        add(data::load_file(path.string(), trained_.recipe.data));
-        return;
-      }
-      std::ifstream file(path);
-      if (!file) throw Error(fmt::format("{} cannot be opened.", path.string()));
-      add_lines(file, path.string());
-    });
+  // The flags with the keys of the task.
+  TextFlags text_flags() const {
+    TextFlags texts = flags_.texts;
+    const TextFlags standard;
+    if (texts.text_key == standard.text_key) texts.text_key = task_->text_key();
+    if (texts.pair_key == standard.pair_key) texts.pair_key = task_->pair_key();
+    const bool answers = task_kind_ == models::Task::kQuestionAnswering;
+    const bool chooses = task_kind_ == models::Task::kMultipleChoice;
+    if ((chooses || (answers && flags_.question.empty())) && !texts.jsonl) {
+      throw Misuse(
+          fmt::format("{} reads JSON lines of {}. Add --jsonl{}.",
+                      chooses ? "a multiple choice model" : "a question answering model",
+                      chooses ? "\"text\" and \"choices\"" : "\"question\" and \"context\"",
+                      chooses ? "" : ", or ask one --question of every input"));
+    }
+    if (!answers && !flags_.question.empty()) {
+      throw Misuse("--question is for question answering models. Leave it out.");
+    }
+    if (chooses) {  // the task reads the objects itself
+      texts.jsonl = false;
+      texts.lines = true;
+    }
+    return texts;
   }
 
-  void add_lines(std::istream& stream, const std::string& name) {
-    const bool pairs = !trained_.recipe.data.pair_column.empty();
-    int64_t number = 0;
-    for (std::string line; std::getline(stream, line);) {
-      data::Example example = example_of(line, fmt::format("{}:{}", name, ++number));
-      const size_t tab = line.find('\t');
-      if (pairs && tab != std::string::npos) {
-        example.text = line.substr(0, tab);
-        example.pair = line.substr(tab + 1);
-      }
-      add(std::move(example));
+  // Whole files, cut and stripped as those that the model was trained on.
+  void take_files_as_trained(const std::vector<std::string>& paths) {
+    for (const auto& file : serve::find_texts(paths, complain_)) {
+      naming_errors([&] {
+        const data::Example example = data::load_file(file.string(), saved_.recipe.data);
+        add({.text = example.text, .source = file.string()});
+      });
     }
   }
 
-  void add(data::Example example) {
-    naming_errors([&] {
-      if (example.text.empty()) {
-        throw Error(fmt::format("{} is empty; there is nothing to label.", example.source));
-      }
-      add_pieces(example);
-      waiting_.push_back(example.source);
-    });
-    if (waiting_.size() == kTogether) flush();
+  void take(serve::TextInput input) {
+    const size_t tab = input.text.find('\t');
+    const bool pairs = flags_.texts.lines && !saved_.recipe.data.pair_column.empty();
+    if (pairs && tab != std::string::npos) {
+      input.pair = input.text.substr(tab + 1);
+      input.text.resize(tab);
+    }
+    naming_errors([&] { add(input); });
   }
 
-  // An input that cannot be labelled is named; the others are still done.
+  void add(const serve::TextInput& input) {
+    serve::Reading reading = task_->read(input);
+    truncated_ += reading.pieces.truncated ? 1 : 0;
+    held_ += reading.pieces.tokens();
+    waiting_.push_back(std::move(reading));
+    const bool enough = held_ >= kBudgets * inference_.token_budget;
+    if (enough || waiting_.size() == kTogether) flush();
+  }
+
+  // An input that cannot be read is named; the others are still done.
   template <class Action>
   void naming_errors(const Action& action) {
     try {
       action();
     } catch (const Error& error) {
-      console_.err << "lowrank predict: " << error.what() << '\n';
-      failed_ = true;
+      complain_(error.what());
     }
   }
 
-  // Throws where an example is too long and must not be cut.
-  void add_pieces(const data::Example& example) {
-    const data::Dataset whole{.examples = {example}, .classes = {}};
-    const bool cut = options_.on_overflow == "chunk";
-    const data::Dataset pieces = cut ? data::chunk(whole, *tokenizer_, options_) : whole;
-    for (const data::Example& piece : pieces.examples) {
-      truncated_ += data::encode(piece, *tokenizer_, options_).truncated ? 1 : 0;
+  void flush() {
+    if (waiting_.empty()) return;
+    std::vector<serve::Reading> readings;
+    readings.swap(waiting_);
+    held_ = 0;
+    const std::vector<Prediction> predictions = task_->predict(readings);
+    if (flags_.json) {
+      print_json(readings, predictions);
+    } else {
+      print_table(readings, predictions);
     }
-    for (const data::Example& piece : pieces.examples) {
-      pieces_.examples.push_back(piece);
-      input_of_piece_.push_back(waiting_.size());
+    console_.out << std::flush;
+  }
+
+  void print_table(const std::vector<serve::Reading>& readings,
+                   const std::vector<Prediction>& predictions) const {
+    size_t columns = 0;
+    for (const Prediction& prediction : predictions) {
+      for (const auto& row : prediction.rows) columns = std::max(columns, 1 + row.size());
+    }
+    if (columns == 0) return;
+    Table table(std::vector<std::string>(columns), columns);
+    for (size_t i = 0; i < readings.size(); ++i) {
+      for (const auto& cells : predictions[i].rows) {
+        std::vector<std::string> row = {escaped(readings[i].pieces.source)};
+        row.insert(row.end(), cells.begin(), cells.end());
+        row.resize(columns);
+        table.add_row(std::move(row));
+      }
+    }
+    table.print(console_.out);
+  }
+
+  void print_json(const std::vector<serve::Reading>& readings,
+                  const std::vector<Prediction>& predictions) const {
+    for (size_t i = 0; i < readings.size(); ++i) {
+      Json json = {{"source", readings[i].pieces.source}};
+      json.update(predictions[i].json);
+      console_.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
     }
   }
 
@@ -142,82 +182,21 @@ class Predictor {
     console_.err << fmt::format(
         "lowrank predict: only the first {} tokens of {} were read. Use --on-overflow chunk to "
         "label the whole of each.\n",
-        grouped(options_.max_length), counted(truncated_, "text"));
+        grouped(inference_.max_length), counted(truncated_, "text"));
   }
 
-  // Probabilities of each waiting input; those of a cut one are its pieces' mean by length.
-  std::vector<Probabilities> predict() {
-    const auto predicted = train::predict(*trained_.model, pieces_, *tokenizer_, options_);
-    std::vector<Probabilities> mean(waiting_.size(), Probabilities(classes_.size(), 0));
-    std::vector<double> weights(waiting_.size(), 0);
-    for (size_t piece = 0; piece < predicted.size(); ++piece) {
-      const size_t input = input_of_piece_[piece];
-      const auto weight = static_cast<double>(pieces_.examples[piece].text.size());
-      weights[input] += weight;
-      for (size_t c = 0; c < classes_.size(); ++c) mean[input][c] += weight * predicted[piece][c];
-    }
-    for (size_t i = 0; i < mean.size(); ++i) {
-      for (double& probability : mean[i]) probability /= weights[i];
-    }
-    return mean;
-  }
-
-  // Class indices of the highest probabilities, best first.
-  std::vector<size_t> best(const Probabilities& probabilities) const {
-    std::vector<size_t> order(probabilities.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
-    order.resize(std::min(order.size(), static_cast<size_t>(flags_.top)));
-    return order;
-  }
-
-  void flush() {
-    if (waiting_.empty()) return;
-    const std::vector<Probabilities> predicted = predict();
-    if (flags_.json) {
-      print_json(predicted);
-    } else {
-      print_table(predicted);
-    }
-    console_.out << std::flush;
-    waiting_.clear();
-    pieces_.examples.clear();
-    input_of_piece_.clear();
-  }
-
-  void print_table(const std::vector<Probabilities>& predicted) const {
-    const size_t columns = 1 + std::min(classes_.size(), static_cast<size_t>(flags_.top));
-    Table table(std::vector<std::string>(columns), columns);
-    for (size_t i = 0; i < waiting_.size(); ++i) {
-      std::vector<std::string> row = {escaped(waiting_[i])};
-      for (const size_t c : best(predicted[i])) {
-        row.push_back(fmt::format("{} {}", escaped(classes_[c]), percent(predicted[i][c])));
-      }
-      table.add_row(std::move(row));
-    }
-    table.print(console_.out);
-  }
-
-  void print_json(const std::vector<Probabilities>& predicted) const {
-    for (size_t i = 0; i < waiting_.size(); ++i) {
-      Json json = {{"source", waiting_[i]}, {"labels", Json::array()}};
-      for (const size_t c : best(predicted[i])) {
-        json["labels"].push_back({{"label", classes_[c]}, {"probability", predicted[i][c]}});
-      }
-      console_.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
-    }
-  }
-
-  train::TrainedModel trained_;
-  const std::vector<std::string> classes_;
-  const std::shared_ptr<const text::Tokenizer> tokenizer_;
-  data::BatchOptions options_;
+  const train::SavedRecipe& saved_;
+  const models::Task task_kind_;
+  const InferenceFlags inference_;
+  const std::unique_ptr<PredictTask> task_;
   const PredictFlags& flags_;
   const Console& console_;
-  std::vector<std::string> waiting_;  // sources of the inputs
-  data::Dataset pieces_;              // their texts, cut where they had to be
-  std::vector<size_t> input_of_piece_;
+  const serve::Complain complain_ = [this](const std::string& sentence) {
+    console_.err << "lowrank predict: " << sentence << '\n';
+    failed_ = true;
+  };
+  std::vector<serve::Reading> waiting_;
+  int64_t held_ = 0;       // tokens of those
   int64_t truncated_ = 0;  // inputs
   bool failed_ = false;
 };
@@ -226,37 +205,40 @@ class Predictor {
 
 void add(CLI::App& app, PredictFlags& flags) {
   app.add_option("MODEL", flags.model, "folder of a run or of a model")->required()->type_name("");
-  app.add_option("INPUT", flags.inputs, "files, or folders of files; none: standard input")
-      ->type_name("");
-  app.add_flag("--lines", flags.lines, "takes each line of the input as a text of its own");
-  app.add_option("--top", flags.top, "classes printed of an input")
+  add(app, flags.texts);
+  app.add_option("--top", flags.top, "classes, answers or choices printed of an input")
       ->check(whole_number(1, 1000))
       ->type_name("")
       ->capture_default_str();
-  app.add_option("--on-overflow", flags.on_overflow,
-                 "what to do with input longer than max_length; chunk labels the pieces and takes "
-                 "their mean (default: as the model's recipe says)")
-      ->check(one_of({"error", "truncate", "chunk"}))
+  app.add_option("--question", flags.question,
+                 "question answering: asked of every input; else --jsonl has question and context")
       ->type_name("");
+  app.add_option("--longest", flags.longest, "question answering: the most tokens of an answer")
+      ->check(whole_number(1, 100'000))
+      ->type_name("")
+      ->capture_default_str();
+  app.add_option("--aggregate", flags.aggregate,
+                 "labels of tokens: first labels words by their first piece and joins B- and I-, "
+                 "none prints each piece")
+      ->check(one_of({"none", "first"}))
+      ->type_name("")
+      ->capture_default_str();
+  add(app, flags.inference,
+      "what to do with input longer than max_length; chunk reads the pieces: classes are their "
+      "mean "
+      "(default: as the model's recipe says, or error)");
   app.add_flag("--json", flags.json, "prints a JSON object a line");
   app.footer(
       "EXAMPLE\n"
       "  lowrank predict runs/source_files src/ notes.txt --top 2\n"
-      "  echo 'import os' | lowrank predict runs/source_files");
+      "  echo 'import os' | lowrank predict runs/source_files\n"
+      "  lowrank predict models/reader manual.txt --question 'How hot?' --on-overflow chunk");
 }
 
 int run(const PredictFlags& flags, const Console& console) {
-  train::TrainedModel trained = train::load_trained(flags.model);
-  if (trained.model->config().task != models::Task::kClassification) {
-    throw Error(fmt::format(
-        "{} is a masked language model, which has no classes. Predict needs a model trained with "
-        "model.task = \"classification\".",
-        flags.model));
-  }
-  Predictor predictor(std::move(trained), flags, console);
-  if (flags.inputs.empty()) predictor.add_stream(console.in, "stdin");
-  for (const std::string& input : flags.inputs) predictor.add_path(input);
-  return predictor.finish();
+  const serve::TextModel model = load(flags.model, flags.inference);
+  const train::SavedRecipe saved = train::recipe_of(model.folder, model.model->config());
+  return Predictor(model, saved, flags, console).run();
 }
 
 }  // namespace lowrank::cli

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "lowrank/cli/console.h"
+#include "lowrank/cli/text_flags.h"
 
 namespace CLI {
 class App;
@@ -13,14 +13,17 @@ class App;
 
 namespace lowrank::cli {
 
-// lowrank predict MODEL [FILE|FOLDER...]: labels with probabilities.
+// lowrank predict MODEL [FILE|FOLDER...]: labels, labelled spans, answers or choices, with
+// probabilities, as the model's task is.
 struct PredictFlags {
   std::string model;
-  std::vector<std::string> inputs;  // none: standard input
-  bool lines = false;               // each line of the inputs is a text of its own
-  int64_t top = 3;                  // classes printed of an input
-  std::string on_overflow;          // empty: what the model's recipe says
-  bool json = false;                // a JSON object a line
+  TextFlags texts;
+  int64_t top = 3;                  // classes, answers or choices printed of an input
+  std::string question;             // of a question answering model; the inputs are contexts
+  int64_t longest = 30;             // tokens of an answer
+  std::string aggregate = "first";  // of a token classifier
+  InferenceFlags inference{.on_overflow = ""};  // empty: what the model's recipe says, else error
+  bool json = false;                            // a JSON object a line
 };
 
 void add(CLI::App& app, PredictFlags& flags);

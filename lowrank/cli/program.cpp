@@ -16,6 +16,7 @@
 #include "lowrank/cli/data_command.h"
 #include "lowrank/cli/embed_command.h"
 #include "lowrank/cli/eval_command.h"
+#include "lowrank/cli/fill_command.h"
 #include "lowrank/cli/info_command.h"
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_command.h"
@@ -44,6 +45,7 @@ std::vector<Command> add_commands(CLI::App& program) {
       add_command<TrainFlags>(program, "train", "Train a model from a recipe, or resume a run"),
       add_command<EvalFlags>(program, "eval", "Measure a trained model on a data set"),
       add_command<PredictFlags>(program, "predict", "Label files, lines or standard input"),
+      add_command<FillFlags>(program, "fill", "Guess the words that texts leave blank"),
       add_command<EmbedFlags>(program, "embed", "Turn files, lines or standard input into vectors"),
       add_command<SearchFlags>(program, "search", "Find the files of a folder by meaning"),
       add_command<ConvertFlags>(program, "convert", "Bring a model over, give it other attention"),

@@ -59,7 +59,7 @@ PieceCutter::PieceCutter(const TextModel& model, const PieceOptions& options)
                             most, grows ? "" : ", or use on_overflow interpolate"));
   }
   if (limit_ == 0 && most < kAnyNumber) limit_ = most;
-  const int64_t special = text::special_count(*tokenizer_, false);
+  const int64_t special = options.special_tokens ? text::special_count(*tokenizer_, false) : 0;
   if (limit_ != 0 && limit_ <= special) {
     throw Error(
         fmt::format("max_length = {}; special tokens take {} of it. Raise it.", limit_, special));
@@ -67,7 +67,8 @@ PieceCutter::PieceCutter(const TextModel& model, const PieceOptions& options)
 }
 
 std::vector<text::Encoded> PieceCutter::encode(const TextInput& input) const {
-  text::EncodeOptions encoding{.truncation = options_.truncation};
+  text::EncodeOptions encoding{.special_tokens = options_.special_tokens,
+                               .truncation = options_.truncation};
   const bool cuts =
       options_.on_overflow == Overflow::kTruncate || options_.on_overflow == Overflow::kChunk;
   if (cuts) encoding.max_length = limit_;

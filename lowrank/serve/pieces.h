@@ -27,6 +27,7 @@ struct PieceOptions {
   int64_t max_length = 0;  // tokens of a sequence, special ones included; 0: what the model takes
   int64_t stride = 0;      // kChunk: tokens that a window shares with the one before it
   text::Truncation truncation = text::Truncation::kLongestFirst;  // of a pair
+  bool special_tokens = true;  // around the texts, as the tokenizer's template says
 };
 
 // A sequence that a model reads, which is a text or a part of it.

@@ -141,6 +141,10 @@ Recipe load_saved_recipe(const std::filesystem::path& folder) {
   return read_recipe(parse_json(read_file(path), path.string()), path.string());
 }
 
+bool has_saved_recipe(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / kSavedRecipe);
+}
+
 data::BatchOptions batch_options(const Recipe& recipe) {
   data::BatchOptions options;
   options.batch_size = recipe.train.batch_size;

@@ -72,6 +72,7 @@ Recipe load_recipe(const std::filesystem::path& path,
 // recipe.json of a run's or a model's folder: the recipe as it was run.
 void save_recipe(const Recipe& recipe, const std::filesystem::path& folder);
 Recipe load_saved_recipe(const std::filesystem::path& folder);
+bool has_saved_recipe(const std::filesystem::path& folder);
 
 // Batches of the recipe for evaluation, prediction and training.
 data::BatchOptions batch_options(const Recipe& recipe);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lowrank/train/trainer.h"
-#include "lowrank/models/model_directory.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -13,6 +12,8 @@
 #include <utility>
 
 #include "lowrank/base/file.h"
+#include "lowrank/models/derive.h"
+#include "lowrank/models/model_directory.h"
 #include "lowrank/train/auto_attention.h"
 #include "lowrank/train/autocast.h"
 #include "lowrank/train/checkpoint.h"
@@ -447,11 +448,23 @@ TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& wat
   return Run(complete, splits, watcher, resume, stop).run();
 }
 
+SavedRecipe recipe_of(const std::filesystem::path& folder, const models::ModelConfig& model) {
+  if (has_saved_recipe(folder)) return {.recipe = load_saved_recipe(folder), .is_own = true};
+  Recipe recipe;
+  recipe.model = model;
+  recipe.data.max_length = models::longest_sequence(model);
+  recipe.data.on_overflow = "error";
+  recipe.train.special_tokens = model.tokenizer != "bytes";
+  return {.recipe = std::move(recipe)};
+}
+
 TrainedModel load_trained(const std::filesystem::path& folder) {
   for (const fs::path& candidate : {folder / "best", folder / "last", folder}) {
     restore_directory(candidate);
     if (!fs::exists(candidate / "config.json")) continue;
-    return {models::load_model(candidate), load_saved_recipe(candidate), candidate};
+    const std::shared_ptr<models::Model> model = models::load_model(candidate);
+    const SavedRecipe saved = recipe_of(candidate, model->config());
+    return {model, saved.recipe, candidate, saved.is_own};
   }
   throw Error(
       fmt::format("{}: there is no model in it, neither in best/ nor in last/. Give the "

@@ -68,11 +68,21 @@ struct TrainResult {
 TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
                   const std::atomic<bool>& stop);
 
+// The recipe in a model's folder. Where there is none, as with models from elsewhere, one that says how
+// such a model is read: sequences as long as it takes and no longer, special tokens unless they are
+// bytes; its data are none.
+struct SavedRecipe {
+  Recipe recipe;
+  bool is_own = false;  // of the folder
+};
+SavedRecipe recipe_of(const std::filesystem::path& folder, const models::ModelConfig& model);
+
 // Rebuilds what `eval` and `predict` need from a run's or a model's folder.
 struct TrainedModel {
   std::shared_ptr<models::Model> model;
-  Recipe recipe;                 // the one it was trained with
+  Recipe recipe;                 // the one it was trained with, or recipe_of()'s
   std::filesystem::path folder;  // that the model was read from: <run>/best, or the folder itself
+  bool has_recipe = false;
 };
 TrainedModel load_trained(const std::filesystem::path& folder);
 

@@ -389,7 +389,20 @@ TEST_F(Train, LoadsACopiedModelFolder) {
   EXPECT_EQ(trained.folder, in("copy"));
   EXPECT_THAT(trained.model->config().classes, ElementsAre("vowels", "digits"));
   EXPECT_EQ(trained.recipe.data.max_length, 32);
+  EXPECT_TRUE(trained.has_recipe);
   expect_error([&] { load_trained(in("nowhere")); }, {"nowhere", "no model"});
+}
+
+TEST_F(Train, ReadsAModelWithoutRecipeAsLongAsItTakesAndNoLonger) {
+  run(tiny_recipe(in("run")));
+  std::filesystem::copy(in("run") / "best", in("copy"));
+  std::filesystem::remove(in("copy") / "recipe.json");
+  const TrainedModel trained = load_trained(in("copy"));
+  EXPECT_FALSE(trained.has_recipe);
+  EXPECT_EQ(trained.recipe.data.max_length, trained.model->config().embeddings.max_positions);
+  EXPECT_EQ(trained.recipe.data.on_overflow, "error");
+  EXPECT_FALSE(trained.recipe.train.special_tokens);  // of bytes
+  EXPECT_THAT(trained.recipe.model.classes, ElementsAre("vowels", "digits"));
 }
 
 struct KindCase {

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lowrank/cli/console.h"
+#include "lowrank/cli/text_flags.h"
+
+namespace lowrank::cli {
+
+// lowrank fill MODEL [TEXT...]: the likeliest words for the blanks of texts.
+struct FillFlags {
+  std::string model;
+  std::vector<std::string> texts;  // none: the lines of standard input
+  int64_t top = 5;                 // words printed of a blank
+  InferenceFlags inference;
+  bool json = false;  // a JSON object a text
+};
+
+void add(CLI::App& app, FillFlags& flags);
+int run(const FillFlags& flags, const Console& console);
+
+}  // namespace lowrank::cli
