@@ -267,6 +267,8 @@ class Reader {
       Header header = Header::parse(text, check);
       if (!header.is_object()) fail(got("its header must be a JSON object", header));
       return header;
+    } catch (const Header::out_of_range&) {
+      fail("its header has a number too large to read. This may not be a safetensors file");
     } catch (const Header::parse_error& error) {
       fail(
           fmt::format("its header is not JSON, from byte {} on. This may not be a safetensors file",

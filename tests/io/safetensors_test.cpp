@@ -267,6 +267,7 @@ TEST_F(SafetensorsReader, RefusesAHeaderThatIsNoObject) {
   expect_refused(file_with("[]", ""), "must be a JSON object; got []");
   expect_refused(file_with("17", ""), "must be a JSON object; got 17");
   expect_refused(file_with("{\"a", ""), "is not JSON");
+  expect_refused(file_with("{\"a\": 1e999}", ""), "has a number too large to read");
   expect_refused(file_with("{} {}", ""), "is not JSON");
   expect_refused(file_with("{\"\xff\":1}", ""), "is not JSON");
   expect_refused(file_with(std::string(1'000'000, '['), ""), "nested too deeply");

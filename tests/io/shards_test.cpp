@@ -102,6 +102,7 @@ TEST_F(Shards, AreRefusedOutsideTheFolder) {
 TEST_F(Shards, AreRefusedForADamagedIndex) {
   expect_index_refused("", "it is not JSON");
   expect_index_refused("{\"weight_map\": {\"a\": \"b\"", "it is not JSON");
+  expect_index_refused("{\"n\": 1e999, \"weight_map\": {}}", "it is not JSON");
   expect_index_refused("[]", "it has no \"weight_map\"");
   expect_index_refused("{\"weight_map\": 3}", "it has no \"weight_map\"");
   expect_index_refused("[{\"weight_map\": {\"a\": \"b\"}}]", "it has no \"weight_map\"");
