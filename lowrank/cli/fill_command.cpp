@@ -18,6 +18,12 @@ namespace {
 
 constexpr size_t kTogether = 64;  // texts that are filled, and printed, together
 
+// The text as it was before guarded_texts().
+std::string without_guard(std::string text) {
+  if (text.ends_with('\0')) text.pop_back();
+  return text;
+}
+
 // Reads texts, fills them in groups and prints them in their order.
 class FillRun {
  public:
@@ -29,7 +35,7 @@ class FillRun {
 
   int run() {
     for (size_t i = 0; i < flags_.texts.size(); ++i) {
-      take({.text = flags_.texts[i], .source = fmt::format("text {}", i + 1)});
+      take({.text = without_guard(flags_.texts[i]), .source = fmt::format("text {}", i + 1)});
     }
     if (flags_.texts.empty()) {
       const auto take_line = [this](const serve::TextInput& input) { take(input); };
@@ -111,12 +117,18 @@ class FillRun {
 
 }  // namespace
 
+std::vector<std::string> guarded_texts(std::vector<std::string> arguments) {
+  for (std::string& argument : arguments) {
+    if (argument.starts_with('[') && argument.ends_with(']')) argument += '\0';
+  }
+  return arguments;
+}
+
 void add(CLI::App& app, FillFlags& flags) {
   app.add_option("MODEL", flags.model, "folder of a run or of a model")->required()->type_name("");
   app.add_option("TEXT", flags.texts,
                  "texts with the tokenizer's mask ([MASK], <mask>) where a word is missing; none: "
                  "the lines of standard input")
-      ->allow_extra_args(false)  // else CLI11 takes "[MASK]" for a list
       ->type_name("");
   app.add_option("--top", flags.top, "words printed of a blank")
       ->check(whole_number(1, 1'000'000))

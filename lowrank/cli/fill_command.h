@@ -19,6 +19,10 @@ struct FillFlags {
   bool json = false;  // a JSON object a text
 };
 
+// CLI11 takes a text that is "[MASK]", or begins and ends so, for a list. With a NUL at its end, which no
+// argument of a process can hold, it does not; run() takes that off again.
+std::vector<std::string> guarded_texts(std::vector<std::string> arguments);
+
 void add(CLI::App& app, FillFlags& flags);
 int run(const FillFlags& flags, const Console& console);
 

@@ -132,7 +132,9 @@ int run_program(const std::vector<std::string>& arguments, const Console& consol
 
   std::string sentence;
   try {
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 wants them
+    const bool fills = !arguments.empty() && arguments[0] == "fill";
+    std::vector<std::string> reversed = fills ? guarded_texts(arguments) : arguments;
+    std::reverse(reversed.begin(), reversed.end());  // as CLI11 wants them
     program.parse(reversed);
   } catch (const CLI::CallForHelp&) {
     console.out << program.help();
