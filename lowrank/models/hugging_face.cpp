@@ -432,6 +432,24 @@ io::NamedTensors renamed(std::map<std::string, at::Tensor> tensors, const Names&
       folder.string(), lines.size(), fmt::join(lines, "; ")));
 }
 
+// A mistyped size must not take all memory before the tensors are compared one by one.
+void check_size(const ModelConfig& config, const std::map<std::string, at::Tensor>& tensors,
+                const std::string& where) {
+  double found = 0;
+  for (const auto& [name, tensor] : tensors) found += static_cast<double>(tensor.numel());
+  const auto c = static_cast<double>(config.width);
+  const auto feed_forward = static_cast<double>(config.feed_forward);
+  const auto rows =
+      static_cast<double>(config.embeddings.vocabulary + config.embeddings.max_positions);
+  const double layer = 4 * c * c + 2 * c * feed_forward;
+  const double needed = rows * c + static_cast<double>(config.layers) * layer;
+  if (needed <= 4 * found + 1e6) return;
+  fail(where,
+       fmt::format("its sizes make {:.3g} numbers, the checkpoint holds {:.3g}. Use both files of "
+                   "one checkpoint.",
+                   needed, found));
+}
+
 // ---- Pooling of sentence encoders: 1_Pooling/config.json, beside modules.json
 
 constexpr const char* kPoolingFile = "1_Pooling/config.json";
@@ -642,6 +660,7 @@ HuggingFaceModel load_hugging_face(const fs::path& folder, bool fixed) {
     if (const auto pooling = read_pooling(folder, loaded.notes)) model_config.pooling = *pooling;
   }
   check(model_config, path.string());
+  check_size(model_config, tensors, path.string());
   loaded.model = std::make_shared<Model>(model_config);
   const io::NamedTensors ours =
       renamed(std::move(tensors), names_of(model_config, config.type, prefix), *loaded.model,

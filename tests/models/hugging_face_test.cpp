@@ -206,6 +206,7 @@ TEST(HuggingFaceFiles, NameWhatIsWrongWithConfigJson) {
   EXPECT_THAT(load_changed("hidden_size", "wide"), error("hidden_size = \"wide\""));
   EXPECT_THAT(load_changed("hidden_size", -3), error("hidden_size = -3"));
   EXPECT_THAT(load_changed("num_attention_heads", 5), error("heads = 5 does not divide"));
+  EXPECT_THAT(load_changed("vocab_size", 999'999'999), error("its sizes make"));
   EXPECT_THAT(load_changed("hidden_act", "swish"), error("hidden_act = \"swish\""));
   EXPECT_THAT(load_changed("architectures", {"NystromformerForDreaming"}), error("ForDreaming"));
   EXPECT_THAT(load_changed("position_embedding_type", "relative_key"), error("relative_key"));
