@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "lowrank/base/file.h"
+#include "lowrank/models/file_format.h"
 #include "lowrank/models/native_checkpoint.h"
 
 namespace lowrank::models {
@@ -149,22 +150,6 @@ std::shared_ptr<ForeignModule> make_module(const transmil::Options& options) {
   return std::make_shared<transmil::TransMil>(options);
 }
 
-void describe_file(ConfigFields& fields, ForeignOptions& options) {
-  std::string format = kFormat;
-  int64_t version = kVersion;
-  fields.required("format");
-  fields.choice("format", format, {{kFormat, kFormat}});
-  fields.required("version");
-  fields.number("version", version, kVersion, kVersion);
-  fields.required("model");
-  fields.object("model", [&](ConfigFields& inner) { describe(inner, options); });
-}
-
-std::string shown(const at::Tensor& tensor) {
-  return fmt::format("{} [{}]", c10::toString(tensor.scalar_type()),
-                     fmt::join(tensor.sizes().vec(), ", "));
-}
-
 // A tensor of a module and every name that it has there.
 struct Slot {
   at::Tensor tensor;
@@ -281,7 +266,10 @@ void load_tensors(torch::nn::Module& module, const io::NamedTensors& tensors,
 
 void save_foreign(const ForeignModel& model, const std::filesystem::path& folder) {
   ForeignOptions options = model.options;
-  const Json json = write_config([&](ConfigFields& fields) { describe_file(fields, options); });
+  const Json json = write_config([&](ConfigFields& fields) {
+    describe_file(fields, kFormat, kVersion,
+                  [&](ConfigFields& inner) { describe(inner, options); });
+  });
   replace_file(folder / "config.json", json.dump(2) + "\n");
   io::NamedTensors tensors;
   for (const Slot& slot : slots_of(*model.module)) {
@@ -293,8 +281,10 @@ void save_foreign(const ForeignModel& model, const std::filesystem::path& folder
 ForeignModel load_foreign(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "config.json";
   ForeignOptions options;
-  read_config(parse_json(read_file(path), path.string()), path.string(),
-              [&](ConfigFields& fields) { describe_file(fields, options); });
+  read_config(parse_json(read_file(path), path.string()), path.string(), [&](ConfigFields& fields) {
+    describe_file(fields, kFormat, kVersion,
+                  [&](ConfigFields& inner) { describe(inner, options); });
+  });
   check(options, path.string());
   ForeignModel model = make_foreign(options);
   const std::filesystem::path weights = folder / "model.safetensors";

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "lowrank/base/file.h"
+#include "lowrank/models/file_format.h"
 #include "lowrank/models/hugging_face.h"
 
 namespace lowrank::models {
@@ -13,22 +14,6 @@ namespace {
 
 constexpr const char* kFormat = "lowrank-model";
 constexpr int64_t kVersion = 1;
-
-void describe_file(ConfigFields& fields, ModelConfig& config) {
-  std::string format = kFormat;
-  int64_t version = kVersion;
-  fields.required("format");
-  fields.choice("format", format, {{kFormat, kFormat}});
-  fields.required("version");
-  fields.number("version", version, kVersion, kVersion);
-  fields.required("model");
-  fields.object("model", [&](ConfigFields& inner) { describe(inner, config); });
-}
-
-std::string shown(const at::Tensor& tensor) {
-  return fmt::format("{} [{}]", c10::toString(tensor.scalar_type()),
-                     fmt::join(tensor.sizes().vec(), ", "));
-}
 
 // One line for each tensor that keeps `tensors` from being the model's parameters.
 std::vector<std::string> differences(const Model& model,
@@ -55,7 +40,9 @@ std::vector<std::string> differences(const Model& model,
 
 void save_model(const Model& model, const std::filesystem::path& folder) {
   ModelConfig config = model.config();
-  const Json json = write_config([&](ConfigFields& fields) { describe_file(fields, config); });
+  const Json json = write_config([&](ConfigFields& fields) {
+    describe_file(fields, kFormat, kVersion, [&](ConfigFields& inner) { describe(inner, config); });
+  });
   replace_file(folder / "config.json", json.dump(2) + "\n");
   io::NamedTensors tensors;
   for (const auto& parameter : model.named_parameters()) {
@@ -86,8 +73,9 @@ std::shared_ptr<Model> load_model(const std::filesystem::path& folder) {
   const Json json = parse_json(read_file(config_path), config_path.string());
   if (is_hugging_face(json)) return load_hugging_face(folder).model;
   ModelConfig config;
-  read_config(json, config_path.string(),
-              [&](ConfigFields& fields) { describe_file(fields, config); });
+  read_config(json, config_path.string(), [&](ConfigFields& fields) {
+    describe_file(fields, kFormat, kVersion, [&](ConfigFields& inner) { describe(inner, config); });
+  });
   check(config, config_path.string());
   const std::filesystem::path weights_path = folder / "model.safetensors";
   const auto model = std::make_shared<Model>(config);
