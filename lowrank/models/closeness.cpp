@@ -73,7 +73,7 @@ ChosenAttention choose_attention(Model& model, const std::vector<AttentionKind>&
     chosen.closeness = compare(*with_attention(model, kinds), model, batches);
     return chosen.closeness.mean_cosine;
   };
-  // A comparison for each layer alone, and then at most one for each candidate of each layer.
+  // Of each layer: alone, and then at most once with each candidate.
   const double comparisons = static_cast<double>(layers * (1 + candidates.size()));
   double done = 0;
   const auto advance = [&](double by) {
@@ -91,18 +91,25 @@ ChosenAttention choose_attention(Model& model, const std::vector<AttentionKind>&
   std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return chosen.alone[a] > chosen.alone[b]; });
   Closeness best{.mean_cosine = 1, .least_cosine = 1};
+  const auto try_kind = [&](size_t layer, const AttentionKind& kind) {
+    const AttentionKind before = chosen.kinds[layer];
+    chosen.kinds[layer] = kind;
+    const bool holds = cosine_with(chosen.kinds) >= min_cosine;
+    if (holds) best = chosen.closeness;
+    if (!holds) chosen.kinds[layer] = before;
+    advance(1);
+    return holds;
+  };
+  std::vector<size_t> replaced;
   for (const size_t i : order) {
-    const AttentionKind before = chosen.kinds[i];
-    bool taken = false;
-    for (size_t j = 0; j < candidates.size() && !taken; ++j) {
-      chosen.kinds[i] = candidates[j];
-      taken = cosine_with(chosen.kinds) >= min_cosine;
-      advance(1);
-      if (taken) advance(static_cast<double>(candidates.size() - 1 - j));
-    }
-    if (taken) best = chosen.closeness;
-    if (!taken) chosen.kinds[i] = before;
+    if (try_kind(i, candidates.back())) replaced.push_back(i);
   }
+  for (const size_t i : replaced) {
+    for (size_t j = 0; j + 1 < candidates.size(); ++j) {
+      if (try_kind(i, candidates[j])) break;
+    }
+  }
+  if (progress) progress(1);
   chosen.closeness = best;
   return chosen;
 }

@@ -33,9 +33,9 @@ struct ChosenAttention {
 };
 
 // Picks a kind for each layer by measured error. `candidates` go from the cheapest to the most accurate;
-// exact attention stands behind them. The layers take turns, the least harmful first; each gets the
-// cheapest candidate with which the mean cosine of the whole model stays at least `min_cosine`, or
-// keeps what it has.
+// a layer that none of them suits keeps what it has. The layers take turns, the least harmful first: once
+// with the most accurate candidate, so that as many as can be are replaced, and then each with the cheapest,
+// always so that the mean cosine of the whole model stays at least `min_cosine`.
 ChosenAttention choose_attention(Model& model, const std::vector<AttentionKind>& candidates,
                                  double min_cosine, const std::vector<Inputs>& batches,
                                  const std::function<void(double)>& progress = {});
