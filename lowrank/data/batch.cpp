@@ -25,7 +25,7 @@ at::Tensor to_tensor(const std::vector<int64_t>& values) {
 }
 
 // What the random choices of an example hang on; the last number keeps their streams apart.
-enum class Stream : uint64_t { kWindow = 1, kMask = 2 };
+enum class Stream : uint64_t { kWindow = 1, kMask = 2, kOrder = 3 };
 
 Random random_of(Stream stream, const BatchOptions& options, int64_t epoch, int64_t example) {
   return Random({options.seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(example),
@@ -65,6 +65,20 @@ std::vector<int64_t> mask_tokens(std::vector<int64_t>& tokens, const text::Token
   return labels;
 }
 
+// The text as a pair of its halves.
+Example as_pair(const Example& example, bool swapped) {
+  if (!example.pair.empty()) {
+    throw Error(fmt::format("{}: a pair; sentence_order cuts single texts in two. Leave it out.",
+                            example.source));
+  }
+  auto [first, second] = halves(example.text);
+  if (swapped) std::swap(first, second);
+  return {.text = std::string(first),
+          .pair = std::string(second),
+          .label = example.label,
+          .source = example.source};
+}
+
 void check(const BatchOptions& options) {
   const auto require = [](bool met, const char* name, const auto& value, const char* rule) {
     if (!met) throw Error(fmt::format("{} = {}; it must be {}.", name, value, rule));
@@ -100,7 +114,10 @@ class BatchBuilder {
     }
     lengths_.reserve(dataset.examples.size());
     for (const Example& example : dataset.examples) {
-      lengths_.push_back(std::ssize(encode(example, *tokenizer_, options).tokens));
+      const EncodedExample encoded = options.sentence_order
+                                         ? encode(as_pair(example, false), *tokenizer_, options)
+                                         : encode(example, *tokenizer_, options);
+      lengths_.push_back(std::ssize(encoded.tokens));
     }
   }
 
@@ -108,12 +125,19 @@ class BatchBuilder {
   const std::vector<int64_t>& lengths() const { return lengths_; }
 
   Batch build(const std::vector<int64_t>& indices, int64_t epoch, bool random_windows) const {
-    std::vector<int64_t> tokens, offsets = {0}, segments, labels;
+    std::vector<int64_t> tokens, offsets = {0}, segments, labels, order;
     bool has_pairs = false;
     for (const int64_t index : indices) {
       const Example& example = dataset_.examples[static_cast<size_t>(index)];
       const uint64_t state = random_windows ? window_state(epoch, index) : 0;
-      EncodedExample encoded = encode(example, *tokenizer_, options_, state);
+      EncodedExample encoded;
+      if (options_.sentence_order) {
+        const bool swapped = random_of(Stream::kOrder, options_, epoch, index).below(2) == 1;
+        encoded = encode(as_pair(example, swapped), *tokenizer_, options_);
+        order.push_back(swapped ? 1 : 0);
+      } else {
+        encoded = encode(example, *tokenizer_, options_, state);
+      }
       if (options_.masked) {
         const std::vector<int64_t> masked =
             mask_tokens(encoded.tokens, *tokenizer_, options_.mask_share,
@@ -132,6 +156,7 @@ class BatchBuilder {
             .offsets = to_tensor(offsets),
             .segments = has_pairs ? to_tensor(segments) : at::Tensor(),
             .labels = to_tensor(labels),
+            .order = options_.sentence_order ? to_tensor(order) : at::Tensor(),
             .indices = indices};
   }
 

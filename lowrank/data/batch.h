@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lowrank/data/dataset.h"
@@ -19,6 +21,7 @@ struct Batch {
   at::Tensor offsets;   // [b + 1] int64
   at::Tensor segments;  // [total] int64, 0 for the first text, 1 for the pair; or undefined
   at::Tensor labels;    // [b] int64 class; masked language model: [total], -100 = no loss
+  at::Tensor order;     // [b] int64, 1 where texts were swapped; undefined without sentence_order
   std::vector<int64_t> indices;  // of the examples in their dataset
 
   int64_t size() const { return offsets.numel() - 1; }
@@ -36,7 +39,10 @@ struct BatchOptions {
   double random_window = 0;     // training: share of longer examples read from a random position
   bool masked = false;          // masked language model
   double mask_share = 0.15;     // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
-  int64_t bucket = 64;          // batches are cut from runs of this many batches sorted by length
+  // Masked language model: each text is cut in two near its middle, at the end of a sentence where there
+  // is one, and the halves are read as a pair, one time in two in the wrong order.
+  bool sentence_order = false;
+  int64_t bucket = 64;  // batches are cut from runs of this many batches sorted by length
   uint64_t seed = 0;
 };
 
@@ -50,11 +56,21 @@ struct EncodedExample {
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state = 0);
 
+// The text in two parts, both not empty unless it is of one character: cut after the end of a sentence
+// or the line that is nearest to the middle, if that is in the middle half; else between two words, else
+// between two characters.
+std::pair<std::string_view, std::string_view> halves(std::string_view text);
+
 // The dataset with every text longer than max_length cut into consecutive examples of at most that
 // length with the same label and source, which together are the text byte for byte. Pairs stay whole,
 // and so does a character of more tokens than fit.
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options);
+
+// The texts one after the other, a blank line between, and that cut as chunk() does: all examples but
+// the last of a MiB or so have max_length tokens, and go on over the ends of documents. Throws Error for
+// pairs. Labels are left behind.
+Dataset pack(const Dataset& dataset, const text::Tokenizer& tokenizer, const BatchOptions& options);
 
 // Batches for evaluation: each example once, from the shortest to the longest, masked as in epoch 0,
 // the same whenever dataset and options are. `indices` says which example a row is. The dataset must

@@ -238,6 +238,7 @@ void describe(ConfigFields& fields, ModelConfig& config) {
                  {"relu", nn::Activation::kRelu},
                  {"tanh", nn::Activation::kTanh}});
   fields.flag("tied_output", config.tied_output);
+  fields.flag("sentence_order", config.sentence_order);
   fields.texts("classes", config.classes);
 }
 
@@ -262,6 +263,10 @@ void check(const ModelConfig& config, const std::string& where) {
     }
   }
   check_layerwise(config, where);
+  if (config.sentence_order && config.task != Task::kMaskedLanguageModel) {
+    fail(where, fmt::format("sentence_order = true; a {} has no such head. Leave it out.",
+                            in_words(config.task)));
+  }
   check_embeddings(config, where);
   check_compat(config, where);
   const std::set<std::string> names(config.classes.begin(), config.classes.end());

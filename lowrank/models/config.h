@@ -63,6 +63,9 @@ struct ModelConfig {
   // What stands between the pooled row and what is made of it: nothing, or a dense layer and this.
   nn::Activation head_activation = nn::Activation::kNone;
   bool tied_output = true;  // masked language model: the output layer is the token table
+  // Masked language model: it also tells whether the two texts of a sequence stand in their order (ALBERT,
+  // arXiv:1909.11942, 3.1), with a head of its own.
+  bool sentence_order = false;
   // Classification, of tokens too: label names in order. One name: the output is a number, not a class.
   std::vector<std::string> classes;
 };
