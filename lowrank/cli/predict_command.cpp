@@ -14,6 +14,7 @@
 #include "lowrank/cli/submission.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
+#include "lowrank/data/glue.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
@@ -109,8 +110,10 @@ class Predictor {
 
   void take(serve::TextInput input) {
     const size_t tab = input.text.find('\t');
-    const bool pairs = flags_.texts.lines && !saved_.recipe.data.pair_column.empty();
-    if (pairs && tab != std::string::npos) {
+    const data::DataOptions& data = saved_.recipe.data;
+    const bool pairs = data.format == data::Format::kGlue ? data::glue_has_pairs(data.task)
+                                                          : !data.pair_column.empty();
+    if (pairs && flags_.texts.lines && tab != std::string::npos) {
       input.pair = input.text.substr(tab + 1);
       input.text.resize(tab);
     }

@@ -156,6 +156,8 @@ void require_glue_task(const std::string& task, const std::string& where) { task
 
 std::string glue_metric(const std::string& task) { return task_of(task, "data").metric; }
 
+bool glue_has_pairs(const std::string& task) { return !task_of(task, "data").pair.empty(); }
+
 std::vector<std::string> glue_classes(const std::string& task) {
   return task_of(task, "data").classes;
 }

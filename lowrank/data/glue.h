@@ -32,6 +32,9 @@ void require_glue_task(const std::string& task, const std::string& where);
 // The value of train.metric that the benchmark measures the task by.
 std::string glue_metric(const std::string& task);
 
+// Whether the task's examples are pairs of texts.
+bool glue_has_pairs(const std::string& task);
+
 // A test set as it is submitted: row i of the file is example i, and the examples have no labels.
 struct GlueTest {
   std::string submission;  // the name of the file with its predictions: "SST-2.tsv"

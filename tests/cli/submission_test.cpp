@@ -103,6 +103,12 @@ TEST_F(Submission, ComesOfAModelWhoseNumbersEvalAndPredictPrint) {
   EXPECT_THAT(lowrank({"eval", path("run")}).out, HasSubstr("validation: Pearson"));
   const Json json = parse_json(lowrank({"predict", path("run"), "--json"}, "a plane").out, "json");
   EXPECT_TRUE(json["value"].is_number());
+  // A line of a pair's model is two texts, not one.
+  const auto value = [&](const std::string& line) {
+    const Ran ran = lowrank({"predict", path("run"), "--lines", "--json"}, line);
+    return parse_json(ran.out, "json")["value"].get<double>();
+  };
+  EXPECT_NE(value("a plane\ta bird"), value("a plane a bird"));
 }
 
 }  // namespace

@@ -197,6 +197,8 @@ TEST(GlueTasks, HaveTheBenchmarksMetric) {
   EXPECT_EQ(glue_metric("mrpc"), "f1");
   EXPECT_EQ(glue_metric("stsb"), "pearson");
   EXPECT_EQ(glue_metric("mnli_mismatched"), "accuracy");
+  EXPECT_TRUE(glue_has_pairs("qqp"));
+  EXPECT_FALSE(glue_has_pairs("cola"));
 }
 
 // The published files, packed as they are kept.

@@ -260,7 +260,7 @@ TEST_F(Train, LearnsNumbersAndResumesToTheSameBits) {
   }
   Recipe recipe = tiny_recipe(in("run"));
   recipe.train.steps = 40;
-  const auto sitting = [&](const fs::path& output, bool resume, int64_t stop_at) {
+  const auto sitting = [&](const std::filesystem::path& output, bool resume, int64_t stop_at) {
     recipe.train.output = output.string();
     Recorder recorder(stop_at);
     const TrainResult result = train(recipe, splits, recorder, resume, recorder.stop);
