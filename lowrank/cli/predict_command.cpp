@@ -11,8 +11,10 @@
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_task.h"
 #include "lowrank/cli/quantity.h"
+#include "lowrank/cli/submission.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
+#include "lowrank/data/glue.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
@@ -108,8 +110,10 @@ class Predictor {
 
   void take(serve::TextInput input) {
     const size_t tab = input.text.find('\t');
-    const bool pairs = flags_.texts.lines && !saved_.recipe.data.pair_column.empty();
-    if (pairs && tab != std::string::npos) {
+    const data::DataOptions& data = saved_.recipe.data;
+    const bool pairs = data.format == data::Format::kGlue ? data::glue_has_pairs(data.task)
+                                                          : !data.pair_column.empty();
+    if (pairs && flags_.texts.lines && tab != std::string::npos) {
       input.pair = input.text.substr(tab + 1);
       input.text.resize(tab);
     }
@@ -228,6 +232,11 @@ void add(CLI::App& app, PredictFlags& flags) {
       "mean "
       "(default: as the model's recipe says, or error)");
   app.add_flag("--json", flags.json, "prints a JSON object a line");
+  app.add_option(
+         "--submission", flags.submission,
+         "of a model trained on a task of GLUE: predicts the task's test set, and nothing else, "
+         "into this folder's file for the benchmark")
+      ->type_name("FOLDER");
   app.footer(
       "EXAMPLE\n"
       "  lowrank predict runs/source_files src/ notes.txt --top 2\n"
@@ -236,6 +245,14 @@ void add(CLI::App& app, PredictFlags& flags) {
 }
 
 int run(const PredictFlags& flags, const Console& console) {
+  if (!flags.submission.empty()) {
+    if (!flags.texts.inputs.empty()) {
+      throw Misuse("--submission predicts the task's own test set. Leave the other inputs out.");
+    }
+    train::TrainedModel trained = train::load_trained(flags.model);
+    write_submission(trained, flags.submission, console);
+    return kDone;
+  }
   const serve::TextModel model = load(flags.model, flags.inference);
   const train::SavedRecipe saved = train::recipe_of(model.folder, model.model->config());
   return Predictor(model, saved, flags, console).run();

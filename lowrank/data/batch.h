@@ -20,8 +20,10 @@ struct Batch {
   at::Tensor tokens;    // [total] int64
   at::Tensor offsets;   // [b + 1] int64
   at::Tensor segments;  // [total] int64, 0 for the first text, 1 for the pair; or undefined
-  at::Tensor labels;    // [b] int64 class; masked language model: [total], -100 = no loss
-  at::Tensor order;     // [b] int64, 1 where texts were swapped; undefined without sentence_order
+  // [b] int64 class, or [b] float32 number; masked language model and tags: [total] int64, -100 = no loss.
+  // A tag stands at the first token of its word.
+  at::Tensor labels;
+  at::Tensor order;  // [b] int64, 1 where texts were swapped; undefined without sentence_order
   std::vector<int64_t> indices;  // of the examples in their dataset
 
   int64_t size() const { return offsets.numel() - 1; }
@@ -47,10 +49,12 @@ struct BatchOptions {
 };
 
 // The ids of one example as a batch holds them, without masking. A pair is cut at its longer text
-// first. `random_state` (0: from the start) chooses where a longer text that is no pair is read.
+// first. `random_state` (0: from the start) chooses where a longer text that is no pair is read; one of
+// labelled words is always read from its start.
 struct EncodedExample {
   std::vector<int64_t> tokens;
   std::vector<int64_t> segments;  // empty where there is no pair
+  std::vector<int64_t> labels;    // of each token, as in Batch; empty unless the example has words
   bool truncated = false;         // the texts have more tokens than these
 };
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
@@ -62,8 +66,8 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
 std::pair<std::string_view, std::string_view> halves(std::string_view text);
 
 // The dataset with every text longer than max_length cut into consecutive examples of at most that
-// length with the same label and source, which together are the text byte for byte. Pairs stay whole,
-// and so does a character of more tokens than fit.
+// length with the same label and source, which together are the text byte for byte. Pairs and labelled
+// words stay whole, and so does a character of more tokens than fit.
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options);
 
