@@ -72,12 +72,12 @@ train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const Eva
 
 void require_measurable(const train::TrainedModel& trained, const EvalFlags& flags) {
   const models::Task task = trained.model->config().task;
-  if (task != models::Task::kClassification && task != models::Task::kMaskedLanguageModel) {
-    throw Error(
-        fmt::format("{} is {} {}; eval measures classifiers and masked language models. Use "
-                    "\"lowrank {}\" with it.",
-                    trained.folder.string(), task == models::Task::kEncoder ? "an" : "a",
-                    models::in_words(task), serve::command_for(task)));
+  if (!models::is_about_classes(task) && task != models::Task::kMaskedLanguageModel) {
+    throw Error(fmt::format(
+        "{} is {} {}; eval measures classifiers, retrieval and masked language models. Use "
+        "\"lowrank {}\" with it.",
+        trained.folder.string(), task == models::Task::kEncoder ? "an" : "a",
+        models::in_words(task), serve::command_for(task)));
   }
   if (trained.has_recipe || !flags.recipe.recipe.empty()) return;
   throw Error(
@@ -111,7 +111,7 @@ int run(const EvalFlags& flags, const Console& console) {
   const models::ModelConfig& model = trained.model->config();
   const data::Splits splits = read_data(recipe, console);
   const data::Dataset& split = split_of(splits, flags.split);
-  const bool classifies = model.task == models::Task::kClassification;
+  const bool classifies = models::is_about_classes(model.task);
   const data::Dataset dataset = classifies ? with_labels_of(split, model.classes) : split;
 
   const train::Evaluation evaluation =

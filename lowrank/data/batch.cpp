@@ -100,7 +100,11 @@ class BatchBuilder {
     }
     lengths_.reserve(dataset.examples.size());
     for (const Example& example : dataset.examples) {
-      lengths_.push_back(std::ssize(encode(example, *tokenizer_, options).tokens));
+      int64_t length = 0;
+      for (const EncodedExample& sequence : encode_sequences(example, *tokenizer_, options)) {
+        length += std::ssize(sequence.tokens);
+      }
+      lengths_.push_back(length);
     }
   }
 
@@ -113,20 +117,20 @@ class BatchBuilder {
     for (const int64_t index : indices) {
       const Example& example = dataset_.examples[static_cast<size_t>(index)];
       const uint64_t state = random_windows ? window_state(epoch, index) : 0;
-      EncodedExample encoded = encode(example, *tokenizer_, options_, state);
-      if (options_.masked) {
-        const std::vector<int64_t> masked =
-            mask_tokens(encoded.tokens, *tokenizer_, options_.mask_share,
-                        random_of(Stream::kMask, options_, epoch, index));
-        labels.insert(labels.end(), masked.begin(), masked.end());
-      } else {
-        labels.push_back(example.label);
+      if (!options_.masked) labels.push_back(example.label);
+      for (EncodedExample& encoded : encode_sequences(example, *tokenizer_, options_, state)) {
+        if (options_.masked) {
+          const std::vector<int64_t> masked =
+              mask_tokens(encoded.tokens, *tokenizer_, options_.mask_share,
+                          random_of(Stream::kMask, options_, epoch, index));
+          labels.insert(labels.end(), masked.begin(), masked.end());
+        }
+        has_pairs |= !encoded.segments.empty();
+        encoded.segments.resize(encoded.tokens.size(), 0);
+        tokens.insert(tokens.end(), encoded.tokens.begin(), encoded.tokens.end());
+        segments.insert(segments.end(), encoded.segments.begin(), encoded.segments.end());
+        offsets.push_back(std::ssize(tokens));
       }
-      has_pairs |= !encoded.segments.empty();
-      encoded.segments.resize(encoded.tokens.size(), 0);
-      tokens.insert(tokens.end(), encoded.tokens.begin(), encoded.tokens.end());
-      segments.insert(segments.end(), encoded.segments.begin(), encoded.segments.end());
-      offsets.push_back(std::ssize(tokens));
     }
     return {.tokens = to_tensor(tokens),
             .offsets = to_tensor(offsets),

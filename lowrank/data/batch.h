@@ -19,9 +19,11 @@ struct Batch {
   at::Tensor offsets;   // [b + 1] int64
   at::Tensor segments;  // [total] int64, 0 for the first text, 1 for the pair; or undefined
   at::Tensor labels;    // [b] int64 class; masked language model: [total], -100 = no loss
-  std::vector<int64_t> indices;  // of the examples in their dataset
+  std::vector<int64_t>
+      indices;  // of the examples in their dataset; half as many as sequences where
+                // a pair is two
 
-  int64_t size() const { return offsets.numel() - 1; }
+  int64_t size() const { return static_cast<int64_t>(indices.size()); }  // examples
   int64_t total() const { return tokens.numel(); }
 };
 
@@ -35,6 +37,7 @@ struct BatchOptions {
   bool special_tokens = false;  // around the texts, as the tokenizer's template says
   double random_window = 0;     // training: share of longer examples read from a random position
   bool masked = false;          // masked language model
+  bool separate_pairs = false;  // a pair is two sequences of their own, one after the other
   double mask_share = 0.15;     // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
   int64_t bucket = 64;          // batches are cut from runs of this many batches sorted by length
   uint64_t seed = 0;
@@ -49,6 +52,13 @@ struct EncodedExample {
 };
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state = 0);
+
+// The sequences that a batch holds of one example: encode()'s, or with separate_pairs one of each text,
+// where max_length is that of each. Throws Error for an example without a pair then.
+std::vector<EncodedExample> encode_sequences(const Example& example,
+                                             const text::Tokenizer& tokenizer,
+                                             const BatchOptions& options,
+                                             uint64_t random_state = 0);
 
 // The dataset with every text longer than max_length cut into consecutive examples of at most that
 // length with the same label and source, which together are the text byte for byte. Pairs stay whole,

@@ -36,7 +36,7 @@ void check_examples(const models::ModelConfig& config, const data::Dataset& data
   if (dataset.examples.empty()) {
     throw Error("evaluate: the dataset has no examples. Give one that has, or a larger share.");
   }
-  if (config.task != models::Task::kClassification) return;
+  if (!models::is_about_classes(config.task)) return;
   if (dataset.classes != config.classes) {
     throw Error(
         fmt::format("evaluate: the data's classes are {}, the model's are {}; they must be "
@@ -130,7 +130,7 @@ Evaluation evaluate(models::Model& model, const data::Dataset& dataset,
   check_examples(model.config(), dataset);
   const EvaluationMode mode(model);
   const auto start = std::chrono::steady_clock::now();
-  const bool classes = model.config().task == models::Task::kClassification;
+  const bool classes = models::is_about_classes(model.config().task);
   Evaluation evaluation = classes ? evaluate_classes(model, dataset, tokenizer, options, progress)
                                   : evaluate_masked(model, dataset, tokenizer, options, progress);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
@@ -180,7 +180,7 @@ Evaluation score(const std::vector<int64_t>& truth, const std::vector<int64_t>& 
 std::vector<std::vector<double>> predict(models::Model& model, const data::Dataset& dataset,
                                          const text::Tokenizer& tokenizer,
                                          const data::BatchOptions& options) {
-  if (model.config().task != models::Task::kClassification) {
+  if (!models::is_about_classes(model.config().task)) {
     throw Error(
         "predict: the model is a masked language model, which has no classes. Train with "
         "model.task = \"classification\".");

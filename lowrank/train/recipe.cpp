@@ -25,16 +25,27 @@ void check_limits(const TrainOptions& options, const std::string& where) {
 // The other tasks are for models that were trained elsewhere.
 void check_task(const Recipe& recipe, const std::string& where) {
   const models::Task task = recipe.model.task;
-  if (task == models::Task::kClassification || task == models::Task::kMaskedLanguageModel) return;
+  if (models::is_about_classes(task) || task == models::Task::kMaskedLanguageModel) return;
   throw Error(
-      fmt::format("{}: model.task asks for a {}; training knows classification and "
+      fmt::format("{}: model.task asks for a {}; training knows classification, retrieval and "
                   "masked_language_model. Set one of them.",
                   where, models::in_words(task)));
 }
 
+void check_pairs(const Recipe& recipe, const std::string& where) {
+  const bool rows =
+      recipe.data.format == data::Format::kTsv || recipe.data.format == data::Format::kJsonl;
+  if (recipe.model.task != models::Task::kRetrieval || !rows) return;
+  if (!recipe.data.pair_column.empty()) return;
+  throw Error(fmt::format(
+      "{}: model.task = \"retrieval\" compares two texts, but data.pair_column names no "
+      "second one. Set data.pair_column.",
+      where));
+}
+
 void check_pooling(const Recipe& recipe, const std::string& where) {
-  const bool cls = recipe.model.task == models::Task::kClassification &&
-                   recipe.model.pooling == models::Pooling::kCls;
+  const bool cls =
+      models::is_about_classes(recipe.model.task) && recipe.model.pooling == models::Pooling::kCls;
   if (!cls || recipe.train.special_tokens) return;
   throw Error(fmt::format(
       "{}: model.pooling = \"cls\" reads the CLS token, but train.special_tokens is false. Set "
@@ -59,6 +70,7 @@ void check_lengths(const Recipe& recipe, const std::string& where) {
 void check(const Recipe& recipe, const std::string& where) {
   check_limits(recipe.train, where);
   check_task(recipe, where);
+  check_pairs(recipe, where);
   check_pooling(recipe, where);
   check_lengths(recipe, where);
 }
@@ -155,6 +167,7 @@ data::BatchOptions batch_options(const Recipe& recipe) {
   options.special_tokens = recipe.train.special_tokens;
   options.random_window = recipe.train.random_window;
   options.masked = recipe.model.task == models::Task::kMaskedLanguageModel;
+  options.separate_pairs = recipe.model.task == models::Task::kRetrieval;
   options.mask_share = recipe.train.mask_share;
   options.seed = static_cast<uint64_t>(recipe.train.seed);
   return options;

@@ -60,7 +60,7 @@ Recipe completed(Recipe recipe, const data::Dataset& dataset) {
         "train: the training split has no examples. See `lowrank data` for what was dropped.");
   }
   std::vector<std::string>& classes = recipe.model.classes;
-  if (recipe.model.task != models::Task::kClassification) return recipe;
+  if (!models::is_about_classes(recipe.model.task)) return recipe;
   if (classes.empty()) classes = dataset.classes;
   if (classes == dataset.classes) return recipe;
   throw Error(
