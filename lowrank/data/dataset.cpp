@@ -60,6 +60,9 @@ void check(const std::string& place, const DataOptions& options) {
           "pair_column is not for format = \"text\". Remove it.");
   require(options.format == Format::kText || options.document_separator.empty(),
           "document_separator is for format = \"text\". Remove it.");
+  require(options.validation_last == 0 ||
+              (options.format != Format::kFiles && options.validation.empty()),
+          "validation_last is of the rows of train, for want of validation files. Remove one.");
   require(options.min_bytes <= options.max_bytes,
           fmt::format("min_bytes = {}; it must be at most max_bytes = {}.", options.min_bytes,
                       options.max_bytes));
@@ -205,15 +208,31 @@ std::vector<Row> read_all(const std::vector<std::string>& patterns, const DataOp
   return rows;
 }
 
+// Takes the last `count` rows away.
+std::vector<Row> take_last(std::vector<Row>& rows, int64_t count) {
+  if (count >= std::ssize(rows)) {
+    throw Error(
+        fmt::format("data: validation_last = {}; train has {} rows, and some must be left. Lower "
+                    "it.",
+                    count, rows.size()));
+  }
+  const auto first = rows.end() - count;
+  std::vector<Row> last(std::make_move_iterator(first), std::make_move_iterator(rows.end()));
+  rows.erase(first, rows.end());
+  return last;
+}
+
 RowSplits load_rows(const DataOptions& options, BadRows& bad, DataReport& report,
                     const Progress& progress) {
   std::vector<Row> rows = read_all(options.train, options, bad, progress);
   require_any(rows, report);
   const std::vector<std::string> classes = classes_of(rows, options, report);
   const double test_share = options.test.empty() ? options.test_share : 0;
-  const double validation_share = options.validation.empty() ? options.validation_share : 0;
+  const bool by_share = options.validation.empty() && options.validation_last == 0;
+  const double validation_share = by_share ? options.validation_share : 0;
 
   RowSplits splits;
+  if (options.validation_last > 0) splits.validation = take_last(rows, options.validation_last);
   if (test_share + validation_share > 0) {
     const std::vector<uint64_t> hashes = group_hashes(rows, options.near_duplicate);
     splits = split(std::move(rows), hashes, test_share, validation_share);
@@ -248,7 +267,8 @@ void describe(ConfigFields& fields, DataOptions& options) {
                 {{"files", Format::kFiles},
                  {"tsv", Format::kTsv},
                  {"jsonl", Format::kJsonl},
-                 {"text", Format::kText}});
+                 {"text", Format::kText},
+                 {"images", Format::kImages}});
   Json classes = classes_to_json(options);
   fields.json("classes", classes);
   fields.number("max_bytes", options.max_bytes, 1, int64_t{1} << 30);
@@ -268,6 +288,7 @@ void describe(ConfigFields& fields, DataOptions& options) {
   fields.text("label_column", options.label_column);
   fields.texts("labels", options.labels);
   fields.text("document_separator", options.document_separator);
+  fields.number("validation_last", options.validation_last, 0, kMost);
   fields.number("validation_share", options.validation_share, 0.0, 0.9);
   fields.number("test_share", options.test_share, 0.0, 0.9);
   fields.flag("skip_bad", options.skip_bad);

@@ -11,7 +11,7 @@
 
 namespace lowrank::data {
 
-enum class Format { kFiles, kTsv, kJsonl, kText };
+enum class Format { kFiles, kTsv, kJsonl, kText, kImages };
 
 // The [data] table of a recipe. Keys are the field names.
 struct DataOptions {
@@ -30,7 +30,8 @@ struct DataOptions {
   bool drop_duplicates = true;  // exact and near duplicates, across all classes
   double near_duplicate = 0.5;  // Jaccard similarity of 6-word shingles above which two are near
 
-  // tsv, jsonl: columns or keys by name; text: only `text` files of documents.
+  // tsv, jsonl: columns or keys by name; text: only `text` files of documents; images: what images.h
+  // reads, a pixel a byte.
   std::vector<std::string> train, validation, test;  // globs; validation and test may be absent
   std::string text_column = "text";
   std::string pair_column;             // second text of a pair; empty: none
@@ -39,6 +40,8 @@ struct DataOptions {
   std::string document_separator;      // text: a line that ends a document; empty: a blank line
 
   // Where a format has no validation or test of its own, this share of train by content hash.
+  // Or without a validation of its own, this many last rows of train; 0: a share.
+  int64_t validation_last = 0;
   double validation_share = 0.1;
   double test_share = 0.1;
   bool skip_bad = false;       // count and leave out bad rows instead of failing

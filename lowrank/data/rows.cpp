@@ -11,6 +11,7 @@
 #include "lowrank/base/config.h"
 #include "lowrank/base/error.h"
 #include "lowrank/base/file.h"
+#include "lowrank/data/images.h"
 #include "lowrank/text/utf8.h"
 
 namespace lowrank::data {
@@ -226,6 +227,7 @@ void BadRows::add(const std::string& reason, const std::string& where, const std
 }
 
 std::vector<Row> read_rows(const std::string& path, const DataOptions& options, BadRows& bad) {
+  if (options.format == Format::kImages) return read_image_rows(path);
   Reader reader(path, options, bad);
   switch (options.format) {
     case Format::kTsv:

@@ -54,7 +54,7 @@ TEST(MakeTokenizer, FindsATokenizerByTheNameItGivesItself) {
 TEST(MakeTokenizer, NamesAnUnknownKind) {
   EXPECT_THAT([] { make_tokenizer("words"); },
               ThrowsMessage<Error>(
-                  "tokenizer = \"words\"; it must be bytes, files, or a folder that holds a "
+                  "tokenizer = \"words\"; it must be bytes, listops, files, or a folder that holds a "
                   "tokenizer's files."));
 }
 
