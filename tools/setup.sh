@@ -14,8 +14,8 @@ packages=(
   git ca-certificates cmake ninja-build g++ pkg-config ccache clang-format-14
   python3 python3-venv python3-dev perl
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libfmt-dev libicu-dev libxxhash-dev
-  libprotozero-dev liblinear-dev libsentencepiece-dev
-  libgtest-dev libgmock-dev libbenchmark-dev liblzma-dev gnuplot-nox
+  libprotozero-dev liblinear-dev libsentencepiece-dev liblzma-dev zlib1g-dev
+  libgtest-dev libgmock-dev libbenchmark-dev gnuplot-nox
 )
 
 fail() {

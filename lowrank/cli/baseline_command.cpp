@@ -15,10 +15,11 @@ void add(CLI::App& app, BaselineFlags& flags) {
       ->check(one_of({"linear"}))
       ->type_name("")
       ->capture_default_str();
-  app.add_option("--split", flags.split, "part of the data that it is measured on")
+  app.add_option("--split", flags.split,
+                 "part of the data that it is measured on (default: test, or validation where test "
+                 "has no labels)")
       ->check(one_of({"test", "validation", "train"}))
-      ->type_name("")
-      ->capture_default_str();
+      ->type_name("");
   app.add_flag("--json", flags.json, "prints JSON");
   app.footer(
       "EXAMPLE\n"
@@ -28,12 +29,12 @@ void add(CLI::App& app, BaselineFlags& flags) {
 int run(const BaselineFlags& flags, const Console& console) {
   const train::Recipe recipe = load(flags.recipe);
   const data::Splits splits = read_data(recipe, console);
-  const train::Evaluation evaluation =
-      train::linear_baseline(splits, split_of(splits, flags.split));
+  const std::string split = split_to_measure(splits, flags.split);
+  const train::Evaluation evaluation = train::linear_baseline(splits, split_of(splits, split));
   if (flags.json) {
     console.out << train::to_json(evaluation).dump(2) << '\n';
   } else {
-    print(evaluation, "linear model on byte trigrams, " + flags.split, console.out);
+    print(evaluation, "linear model on byte trigrams, " + split, console.out);
   }
   return kDone;
 }

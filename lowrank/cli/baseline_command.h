@@ -12,7 +12,7 @@ namespace lowrank::cli {
 struct BaselineFlags {
   RecipeFlags recipe;
   std::string kind = "linear";
-  std::string split = "test";
+  std::string split;  // empty: test, or validation where test has no labels
   bool json = false;
 };
 

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <set>
 
 #include "lowrank/cli/escape.h"
@@ -21,6 +22,8 @@ constexpr size_t kExamples = 3;
 constexpr std::array kQuantiles = {std::pair{"shortest", 0.0}, std::pair{"10 %", 0.1},
                                    std::pair{"median", 0.5}, std::pair{"90 %", 0.9},
                                    std::pair{"longest", 1.0}};
+
+constexpr const char* kNoLabel = "(no label)";
 
 struct ClassCounts {
   std::string name;
@@ -43,17 +46,36 @@ std::array<const data::Dataset*, 3> datasets(const data::Splits& splits) {
   return {&splits.train, &splits.validation, &splits.test};
 }
 
+// Examples of each class, or words where these are labelled; a number has one line.
 std::vector<ClassCounts> count_classes(const data::Splits& splits) {
   std::vector<ClassCounts> counts;
   for (const std::string& name : splits.train.classes) counts.push_back({.name = name});
   if (counts.empty()) counts.push_back({.name = "(no classes)"});
+  const bool has_classes = !splits.train.classes.empty();
+  ClassCounts unlabelled{.name = kNoLabel};
   const auto parts = datasets(splits);
   for (size_t part = 0; part < parts.size(); ++part) {
     for (const data::Example& example : parts[part]->examples) {
-      ++counts[static_cast<size_t>(std::max<int64_t>(example.label, 0))].splits[part];
+      if (has_classes && !data::is_labelled(*parts[part], example)) {
+        ++unlabelled.splits[part];
+        continue;
+      }
+      for (const data::Word& word : example.words) {
+        ++counts[static_cast<size_t>(word.label)].splits[part];
+      }
+      if (example.words.empty()) {
+        ++counts[static_cast<size_t>(std::max<int64_t>(example.label, 0))].splits[part];
+      }
     }
   }
+  if (unlabelled.splits != std::array<int64_t, 3>{}) counts.push_back(unlabelled);
   return counts;
+}
+
+// The label as `lowrank data` shows it before the example; empty for words, whose text has many.
+std::string label_of(const data::Dataset& dataset, const data::Example& example) {
+  if (example.label >= 0) return dataset.classes[static_cast<size_t>(example.label)];
+  return std::isnan(example.number) ? "" : fmt::format("{}", example.number);
 }
 
 // The first training example of each class while there are fewer than three, then the next ones.
@@ -90,10 +112,8 @@ DataSummary summarize(const data::Splits& splits, const train::Recipe& recipe) {
   for (const data::Example* example : choose_examples(splits.train)) {
     std::vector<int64_t> ids = tokenizer->encode(example->text);
     ids.resize(std::min(ids.size(), kShown));
-    const bool labelled = example->label >= 0;
     summary.examples.push_back(
-        {labelled ? splits.train.classes[static_cast<size_t>(example->label)] : "", example->source,
-         escaped(tokenizer->decode(ids))});
+        {label_of(splits.train, *example), example->source, escaped(tokenizer->decode(ids))});
   }
   return summary;
 }

@@ -36,6 +36,7 @@ data::Dataset with_labels_of(const data::Dataset& dataset,
   relabeled.classes = classes;
   for (data::Example& example : relabeled.examples) {
     if (example.label >= 0) example.label = label_of[static_cast<size_t>(example.label)];
+    for (data::Word& word : example.words) word.label = label_of[static_cast<size_t>(word.label)];
   }
   return relabeled;
 }
@@ -72,9 +73,11 @@ train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const Eva
 
 void require_measurable(const train::TrainedModel& trained, const EvalFlags& flags) {
   const models::Task task = trained.model->config().task;
-  if (!models::is_about_classes(task) && task != models::Task::kMaskedLanguageModel) {
+  if (!models::is_about_classes(task) && task != models::Task::kTokenClassification &&
+      task != models::Task::kMaskedLanguageModel) {
     throw Error(fmt::format(
-        "{} is {} {}; eval measures classifiers, retrieval and masked language models. Use "
+        "{} is {} {}; eval measures classifiers, of tokens and of pairs too, and masked language "
+        "models. Use "
         "\"lowrank {}\" with it.",
         trained.folder.string(), task == models::Task::kEncoder ? "an" : "a",
         models::in_words(task), serve::command_for(task)));
@@ -91,10 +94,10 @@ void require_measurable(const train::TrainedModel& trained, const EvalFlags& fla
 void add(CLI::App& app, EvalFlags& flags) {
   app.add_option("MODEL", flags.model, "folder of a run or of a model")->required()->type_name("");
   add(app, flags.recipe, RecipeIs::kOptional);
-  app.add_option("--split", flags.split, "part of the data")
+  app.add_option("--split", flags.split,
+                 "part of the data (default: test, or validation where test has no labels)")
       ->check(one_of({"test", "validation", "train"}))
-      ->type_name("")
-      ->capture_default_str();
+      ->type_name("");
   app.add_flag("--json", flags.json, "prints JSON");
   app.add_option("--picture", flags.picture, "draws the confusion matrix into this PNG file")
       ->type_name("FILE");
@@ -110,19 +113,20 @@ int run(const EvalFlags& flags, const Console& console) {
   const train::Recipe recipe = load(flags.recipe, trained.recipe);
   const models::ModelConfig& model = trained.model->config();
   const data::Splits splits = read_data(recipe, console);
-  const data::Dataset& split = split_of(splits, flags.split);
-  const bool classifies = models::is_about_classes(model.task);
-  const data::Dataset dataset = classifies ? with_labels_of(split, model.classes) : split;
+  const std::string split = split_to_measure(splits, flags.split);
+  const data::Dataset& examples = split_of(splits, split);
+  const bool classifies = model.task != models::Task::kMaskedLanguageModel;
+  const data::Dataset dataset = classifies ? with_labels_of(examples, model.classes) : examples;
 
   const train::Evaluation evaluation =
       evaluate_with_progress(trained, flags, dataset, train::batch_options(recipe), console);
   if (flags.json) {
     console.out << train::to_json(evaluation).dump(2) << '\n';
   } else {
-    print(evaluation, flags.split, console.out);
+    print(evaluation, split, console.out);
   }
-  if (!flags.picture.empty() && classifies) {
-    draw_confusion(evaluation, flags.split, flags, console);
+  if (!flags.picture.empty() && !evaluation.confusion.empty()) {
+    draw_confusion(evaluation, split, flags, console);
   }
   return kDone;
 }

@@ -12,7 +12,7 @@ namespace lowrank::cli {
 struct EvalFlags {
   std::string model;
   RecipeFlags recipe;
-  std::string split = "test";
+  std::string split;  // empty: test, or validation where test has no labels
   bool json = false;
   std::string picture;  // PNG of the confusion matrix; empty: none
 };

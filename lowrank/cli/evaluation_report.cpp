@@ -35,26 +35,57 @@ void print_confusion(const train::Evaluation& evaluation, std::ostream& out) {
   table.print(out);
 }
 
+const char* counted_things(train::Measured measured) {
+  switch (measured) {
+    case train::Measured::kMasked:
+      return "masked token";
+    case train::Measured::kTags:
+      return "word";
+    default:
+      return "example";
+  }
+}
+
+void print_spans(const train::SpanScore& spans, std::ostream& out) {
+  out << fmt::format("{} of {} spans found: precision {}, recall {}, F1 {}\n", grouped(spans.hits),
+                     grouped(spans.of_truth), percent(spans.precision()), percent(spans.recall()),
+                     percent(spans.f1()));
+}
+
 }  // namespace
 
 std::string quality_in_words(const train::Evaluation& evaluation) {
-  if (evaluation.classes.empty()) {
-    return fmt::format("loss {:.4f}, perplexity {:.2f}, accuracy {}", evaluation.loss,
-                       evaluation.perplexity, percent(evaluation.accuracy));
+  switch (evaluation.measured) {
+    case train::Measured::kMasked:
+      return fmt::format("loss {:.4f}, perplexity {:.2f}, accuracy {}", evaluation.loss,
+                         evaluation.perplexity, percent(evaluation.accuracy));
+    case train::Measured::kNumber:
+      return fmt::format("Pearson {:.4f}, Spearman {:.4f}, mean squared error {:.4f}",
+                         evaluation.pearson, evaluation.spearman, evaluation.loss);
+    case train::Measured::kTags:
+    case train::Measured::kClasses:
+      break;
   }
   const std::string loss =  // a classifier without probabilities has none
       evaluation.loss > 0 ? fmt::format(", loss {:.4f}", evaluation.loss) : "";
-  return fmt::format("accuracy {}, macro F1 {}{}", percent(evaluation.accuracy),
-                     percent(evaluation.macro_f1), loss);
+  const std::string spans =
+      evaluation.spans ? fmt::format("span F1 {}, ", percent(evaluation.spans->f1())) : "";
+  const std::string binary =
+      evaluation.classes.size() == 2
+          ? fmt::format(", F1 of {} {}, Matthews {:.4f}", escaped(evaluation.classes[1]),
+                        percent(evaluation.f1[1]), evaluation.matthews)
+          : "";
+  return fmt::format("{}accuracy {}, macro F1 {}{}{}", spans, percent(evaluation.accuracy),
+                     percent(evaluation.macro_f1), binary, loss);
 }
 
 void print(const train::Evaluation& evaluation, const std::string& headline, std::ostream& out) {
   out << fmt::format("{}: {}\n", headline, quality_in_words(evaluation));
-  const char* const counted_things = evaluation.classes.empty() ? "masked token" : "example";
-  out << counted(evaluation.count, counted_things);
+  out << counted(evaluation.count, counted_things(evaluation.measured));
   if (evaluation.tokens > 0) out << fmt::format(", {} tokens", grouped(evaluation.tokens));
   out << fmt::format(" in {}\n", duration(evaluation.seconds));
-  if (evaluation.classes.empty()) return;
+  if (evaluation.confusion.empty()) return;
+  if (evaluation.spans) print_spans(*evaluation.spans, out);
   out << '\n';
   print_classes(evaluation, out);
   out << '\n';
@@ -70,6 +101,14 @@ const data::Dataset& split_of(const data::Splits& splits, const std::string& spl
         fmt::format("the {0} split has no examples. Set data.{0}_share or data.{0}.", split));
   }
   return dataset;
+}
+
+std::string split_to_measure(const data::Splits& splits, const std::string& asked) {
+  if (!asked.empty()) return asked;
+  const std::vector<data::Example>& test = splits.test.examples;
+  const bool hidden = test.empty() || !data::is_labelled(splits.test, test[0]);
+  const bool published_so = !splits.test.classes.empty();  // a language model needs no labels
+  return hidden && published_so && !splits.validation.examples.empty() ? "validation" : "test";
 }
 
 }  // namespace lowrank::cli

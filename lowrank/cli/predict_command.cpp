@@ -11,6 +11,7 @@
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_task.h"
 #include "lowrank/cli/quantity.h"
+#include "lowrank/cli/submission.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
 #include "lowrank/train/trainer.h"
@@ -228,6 +229,11 @@ void add(CLI::App& app, PredictFlags& flags) {
       "mean "
       "(default: as the model's recipe says, or error)");
   app.add_flag("--json", flags.json, "prints a JSON object a line");
+  app.add_option(
+         "--submission", flags.submission,
+         "of a model trained on a task of GLUE: predicts the task's test set, and nothing else, "
+         "into this folder's file for the benchmark")
+      ->type_name("FOLDER");
   app.footer(
       "EXAMPLE\n"
       "  lowrank predict runs/source_files src/ notes.txt --top 2\n"
@@ -236,6 +242,14 @@ void add(CLI::App& app, PredictFlags& flags) {
 }
 
 int run(const PredictFlags& flags, const Console& console) {
+  if (!flags.submission.empty()) {
+    if (!flags.texts.inputs.empty()) {
+      throw Misuse("--submission predicts the task's own test set. Leave the other inputs out.");
+    }
+    train::TrainedModel trained = train::load_trained(flags.model);
+    write_submission(trained, flags.submission, console);
+    return kDone;
+  }
   const serve::TextModel model = load(flags.model, flags.inference);
   const train::SavedRecipe saved = train::recipe_of(model.folder, model.model->config());
   return Predictor(model, saved, flags, console).run();

@@ -24,6 +24,7 @@ struct PredictFlags {
   std::string aggregate = "first";  // of a token classifier
   InferenceFlags inference{.on_overflow = ""};  // empty: what the model's recipe says, else error
   bool json = false;                            // a JSON object a line
+  std::string submission;  // folder of a submission to GLUE; empty: none, cli/submission.h
 };
 
 void add(CLI::App& app, PredictFlags& flags);

@@ -24,6 +24,12 @@ at::Tensor to_tensor(const std::vector<int64_t>& values) {
   return tensor;
 }
 
+at::Tensor to_tensor(const std::vector<float>& values) {
+  at::Tensor tensor = at::empty({std::ssize(values)}, at::kFloat);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<float>());
+  return tensor;
+}
+
 // What the random choices of an example hang on; the last number keeps their streams apart.
 enum class Stream : uint64_t { kWindow = 1, kMask = 2 };
 
@@ -113,17 +119,24 @@ class BatchBuilder {
 
   Batch build(const std::vector<int64_t>& indices, int64_t epoch, bool random_windows) const {
     std::vector<int64_t> tokens, offsets = {0}, segments, labels;
+    std::vector<float> numbers;
     bool has_pairs = false;
     for (const int64_t index : indices) {
       const Example& example = dataset_.examples[static_cast<size_t>(index)];
       const uint64_t state = random_windows ? window_state(epoch, index) : 0;
-      if (!options_.masked) labels.push_back(example.label);
+      if (!options_.masked && dataset_.label_kind != LabelKind::kTag) {
+        labels.push_back(example.label);
+        numbers.push_back(static_cast<float>(example.number));
+      }
       for (EncodedExample& encoded : encode_sequences(example, *tokenizer_, options_, state)) {
         if (options_.masked) {
           const std::vector<int64_t> masked =
               mask_tokens(encoded.tokens, *tokenizer_, options_.mask_share,
                           random_of(Stream::kMask, options_, epoch, index));
           labels.insert(labels.end(), masked.begin(), masked.end());
+        } else if (dataset_.label_kind == LabelKind::kTag) {
+          encoded.labels.resize(encoded.tokens.size(), kNoLoss);
+          labels.insert(labels.end(), encoded.labels.begin(), encoded.labels.end());
         }
         has_pairs |= !encoded.segments.empty();
         encoded.segments.resize(encoded.tokens.size(), 0);
@@ -132,10 +145,11 @@ class BatchBuilder {
         offsets.push_back(std::ssize(tokens));
       }
     }
+    const bool are_numbers = !options_.masked && dataset_.label_kind == LabelKind::kNumber;
     return {.tokens = to_tensor(tokens),
             .offsets = to_tensor(offsets),
             .segments = has_pairs ? to_tensor(segments) : at::Tensor(),
-            .labels = to_tensor(labels),
+            .labels = are_numbers ? to_tensor(numbers) : to_tensor(labels),
             .indices = indices};
   }
 

@@ -18,10 +18,11 @@ struct Batch {
   at::Tensor tokens;    // [total] int64
   at::Tensor offsets;   // [b + 1] int64
   at::Tensor segments;  // [total] int64, 0 for the first text, 1 for the pair; or undefined
-  at::Tensor labels;    // [b] int64 class; masked language model: [total], -100 = no loss
-  std::vector<int64_t>
-      indices;  // of the examples in their dataset; half as many as sequences where
-                // a pair is two
+  // [b] int64 class, or [b] float32 number; masked language model and tags: [total] int64, -100 = no loss.
+  // A tag stands at the first token of its word.
+  at::Tensor labels;
+  // Of the examples in their dataset; half as many as sequences where a pair is two.
+  std::vector<int64_t> indices;
 
   int64_t size() const { return static_cast<int64_t>(indices.size()); }  // examples
   int64_t total() const { return tokens.numel(); }
@@ -44,10 +45,12 @@ struct BatchOptions {
 };
 
 // The ids of one example as a batch holds them, without masking. A pair is cut at its longer text
-// first. `random_state` (0: from the start) chooses where a longer text that is no pair is read.
+// first. `random_state` (0: from the start) chooses where a longer text that is no pair is read; one of
+// labelled words is always read from its start.
 struct EncodedExample {
   std::vector<int64_t> tokens;
   std::vector<int64_t> segments;  // empty where there is no pair
+  std::vector<int64_t> labels;    // of each token, as in Batch; empty unless the example has words
   bool truncated = false;         // the texts have more tokens than these
 };
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
@@ -61,8 +64,8 @@ std::vector<EncodedExample> encode_sequences(const Example& example,
                                              uint64_t random_state = 0);
 
 // The dataset with every text longer than max_length cut into consecutive examples of at most that
-// length with the same label and source, which together are the text byte for byte. Pairs stay whole,
-// and so does a character of more tokens than fit.
+// length with the same label and source, which together are the text byte for byte. Pairs and labelled
+// words stay whole, and so does a character of more tokens than fit.
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options);
 

@@ -11,6 +11,8 @@
 namespace lowrank::data {
 namespace {
 
+constexpr int64_t kNoLoss = -100;  // the label of a token that has none
+
 int64_t special_count(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options) {
   return options.special_tokens ? text::special_count(tokenizer, !example.pair.empty()) : 0;
@@ -89,11 +91,28 @@ std::vector<std::string_view> pieces_of(std::string_view text, const text::Token
   return pieces;
 }
 
+// For each token of a sequence the label of the word that it begins, else -100. A token's span may begin at
+// the space before its word; one without a span belongs to none.
+std::vector<int64_t> word_labels(const text::Encoded& encoded, const std::vector<Word>& words) {
+  std::vector<int64_t> labels(encoded.ids.size(), kNoLoss);
+  size_t word = 0;
+  for (size_t i = 0; i < encoded.ids.size() && word < words.size(); ++i) {
+    const text::Span& span = encoded.spans[i];
+    if (encoded.texts[i] != 0 || span.begin == span.end) continue;
+    while (word < words.size() && words[word].end <= span.begin) ++word;
+    if (word == words.size() || span.end <= words[word].begin) continue;
+    labels[i] = words[word++].label;
+  }
+  return labels;
+}
+
 }  // namespace
 
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state) {
-  text::Tokens first{.ids = tokenizer.encode(example.text), .spans = {}};
+  const bool has_words = !example.words.empty();
+  text::Tokens first = has_words ? tokenizer.encode_with_spans(example.text)
+                                 : text::Tokens{.ids = tokenizer.encode(example.text), .spans = {}};
   text::Tokens second{.ids = tokenizer.encode(example.pair), .spans = {}};
   const bool is_pair = !example.pair.empty();
   const int64_t of_texts = std::ssize(first.ids) + std::ssize(second.ids);
@@ -106,6 +125,9 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
     if (options.on_overflow != "truncate") throw_too_long(example, tokenizer, of_texts, options);
     if (is_pair) {
       truncate_pair(first.ids, second.ids, room);
+    } else if (has_words) {
+      first.ids.resize(static_cast<size_t>(room));
+      first.spans.resize(static_cast<size_t>(room));
     } else {
       truncate(first.ids, room, options.random_window, random_state);
     }
@@ -113,8 +135,11 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
 
   text::Encoded encoded =
       text::assemble(tokenizer, first, is_pair ? &second : nullptr, options.special_tokens);
+  std::vector<int64_t> labels;
+  if (has_words) labels = word_labels(encoded, example.words);
   return {.tokens = std::move(encoded.ids),
           .segments = is_pair ? std::move(encoded.segments) : std::vector<int64_t>(),
+          .labels = std::move(labels),
           .truncated = of_texts > room};
 }
 
@@ -138,10 +163,10 @@ std::vector<EncodedExample> encode_sequences(const Example& example,
 
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options) {
-  Dataset chunked{.examples = {}, .classes = dataset.classes};
+  Dataset chunked{.classes = dataset.classes, .label_kind = dataset.label_kind};
   for (const Example& example : dataset.examples) {
     const int64_t room = text_room(example, tokenizer, options);
-    if (!example.pair.empty()) {
+    if (!example.pair.empty() || !example.words.empty()) {
       chunked.examples.push_back(example);
       continue;
     }

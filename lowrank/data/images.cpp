@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "lowrank/base/error.h"
-#include "lowrank/base/file.h"
+#include "lowrank/data/unpacked.h"
 
 namespace lowrank::data {
 namespace {
@@ -44,7 +44,7 @@ std::string gray_record(const GrayImage& image, uint8_t label) {
 }
 
 std::vector<Row> read_image_rows(const std::string& path) {
-  const std::string content = read_file(path);
+  const std::string content = read_unpacked(path);
   const size_t size = record_size(content.size(), path);
   std::vector<Row> rows;
   rows.reserve(content.size() / size);

@@ -10,80 +10,56 @@
 
 #include "lowrank/base/config.h"
 #include "lowrank/base/error.h"
-#include "lowrank/base/file.h"
+#include "lowrank/data/conll.h"
 #include "lowrank/data/images.h"
+#include "lowrank/data/lines.h"
+#include "lowrank/data/unpacked.h"
 #include "lowrank/text/utf8.h"
 
 namespace lowrank::data {
 namespace {
 
-struct Line {
-  std::string_view text;  // without its end
-  int64_t number;         // from 1
-};
-
-class Lines {
- public:
-  explicit Lines(std::string_view rest) : rest_(rest) {
-    if (rest_.starts_with("\xEF\xBB\xBF")) rest_.remove_prefix(3);
-  }
-
-  bool next(Line& line) {
-    if (rest_.empty()) return false;
-    const size_t end = std::min(rest_.find('\n'), rest_.size());
-    line = {rest_.substr(0, end), ++number_};
-    if (line.text.ends_with('\r')) line.text.remove_suffix(1);
-    rest_.remove_prefix(std::min(end + 1, rest_.size()));
-    return true;
-  }
-
- private:
-  std::string_view rest_;
-  int64_t number_ = 0;
-};
-
-bool is_blank(std::string_view text) {
-  return text.find_first_not_of(" \t\r\n\f\v") == std::string_view::npos;
-}
-
-std::vector<std::string> split_columns(std::string_view line) {
+// At every tab; with `most` the last column takes what is left, tabs included.
+std::vector<std::string> split_columns(std::string_view line, size_t most = 0) {
   std::vector<std::string> columns;
   for (size_t start = 0; start <= line.size();) {
-    const size_t end = std::min(line.find('\t', start), line.size());
+    const bool last = columns.size() + 1 == most;
+    const size_t end = last ? line.size() : std::min(line.find('\t', start), line.size());
     columns.emplace_back(line.substr(start, end - start));
     start = end + 1;
   }
   return columns;
 }
 
-// Reads one file, whatever its format: what the formats share.
-class Reader {
+std::string place(const std::string& path, int64_t line) {
+  return fmt::format("{}:{}", path, line);
+}
+
+// Reads one file of columns.
+class TsvReader {
  public:
-  Reader(const std::string& path, const DataOptions& options, BadRows& bad)
-      : path_(path), options_(options), bad_(bad), content_(read_file(path)) {}
+  TsvReader(const std::string& path, const TsvLayout& layout, BadRows& bad)
+      : path_(path), layout_(layout), bad_(bad), content_(read_unpacked(path)), lines_(content_) {}
 
-  std::vector<Row> tsv() {
-    Lines lines(content_);
-    Line line;
-    if (!lines.next(line)) {
-      throw Error(
-          fmt::format("{}: the file is empty. A tsv file begins with a header line.", path_));
-    }
-    const std::vector<std::string> names = split_columns(line.text);
-    const std::optional<size_t> text = column(names, options_.text_column);
-    const std::optional<size_t> pair = column(names, options_.pair_column);
-    const std::optional<size_t> label = column(names, options_.label_column);
-
-    while (lines.next(line)) {
+  std::vector<Row> read() {
+    const std::vector<std::string> names = column_names();
+    const std::optional<size_t> text = column(names, layout_.text);
+    const std::optional<size_t> pair = column(names, layout_.pair);
+    const std::optional<size_t> label = column(names, layout_.label);
+    const size_t most = layout_.tabs_in_last_column ? names.size() : 0;
+    for (Line line; lines_.next(line);) {
       if (is_blank(line.text)) continue;
-      if (!is_utf8(line.text, line.number)) continue;
-      const std::vector<std::string> columns = split_columns(line.text);
+      if (!require_utf8(line.text, path_, line.number, bad_)) continue;
+      std::vector<std::string> columns = split_columns(line.text, most);
+      const std::string where = place(path_, line.number);
       if (columns.size() != names.size()) {
-        bad_.add("wrong column count", where(line.number),
-                 fmt::format("{} columns; the header has {}", columns.size(), names.size()));
+        bad_.add("wrong column count", where,
+                 fmt::format("{} columns; {} {}", columns.size(),
+                             layout_.columns.empty() ? "the header has" : "this format has",
+                             names.size()));
         continue;
       }
-      Row row{.text = columns[*text], .pair = {}, .label = {}, .source = where(line.number)};
+      Row row{.text = columns[*text], .source = where, .labelled = label.has_value()};
       if (pair) row.pair = columns[*pair];
       if (label) row.label = columns[*label];
       add(std::move(row));
@@ -91,18 +67,68 @@ class Reader {
     return std::move(rows_);
   }
 
+ private:
+  std::vector<std::string> column_names() {
+    if (!layout_.columns.empty()) return layout_.columns;
+    Line header;
+    if (lines_.next(header)) return split_columns(header.text);
+    throw Error(fmt::format("{}: the file is empty. A tsv file begins with a header line.", path_));
+  }
+
+  // The place of a named column; empty for no name.
+  std::optional<size_t> column(const std::vector<std::string>& names,
+                               const std::string& name) const {
+    if (name.empty()) return std::nullopt;
+    const auto found = std::find(names.begin(), names.end(), name);
+    if (found == names.end()) {
+      throw Error(fmt::format("{}:1: {} no column \"{}\". Its columns are {}.", path_,
+                              layout_.columns.empty() ? "the header has" : "data.columns names",
+                              name, fmt::join(names, ", ")));
+    }
+    return static_cast<size_t>(found - names.begin());
+  }
+
+  void add(Row row) {
+    const auto empty = [&](const std::string& name, const std::string& value) {
+      return !name.empty() && is_blank(value);
+    };
+    if (!layout_.may_be_blank && empty(layout_.text, row.text)) {
+      bad_.add("empty text", row.source, fmt::format("\"{}\" is empty", layout_.text));
+    } else if (!layout_.may_be_blank && empty(layout_.pair, row.pair)) {
+      bad_.add("empty text", row.source, fmt::format("\"{}\" is empty", layout_.pair));
+    } else if (empty(layout_.label, row.label)) {
+      bad_.add("missing label", row.source, fmt::format("\"{}\" is empty", layout_.label));
+    } else {
+      rows_.push_back(std::move(row));
+    }
+  }
+
+  const std::string& path_;
+  const TsvLayout& layout_;
+  BadRows& bad_;
+  const std::string content_;
+  Lines lines_;
+  std::vector<Row> rows_;
+};
+
+// Reads one file of JSON lines or of documents.
+class Reader {
+ public:
+  Reader(const std::string& path, const DataOptions& options, BadRows& bad)
+      : path_(path), options_(options), bad_(bad), content_(read_unpacked(path)) {}
+
   std::vector<Row> jsonl() {
     Lines lines(content_);
     Line line;
     while (lines.next(line)) {
       if (is_blank(line.text)) continue;
-      if (!is_utf8(line.text, line.number)) continue;
+      if (!require_utf8(line.text, path_, line.number, bad_)) continue;
       const Json object = Json::parse(line.text, nullptr, /*allow_exceptions=*/false);
       if (!object.is_object()) {
         bad_.add("not a JSON object", where(line.number), "the line is not a JSON object");
         continue;
       }
-      Row row{.text = {}, .pair = {}, .label = {}, .source = where(line.number)};
+      Row row{.source = where(line.number), .labelled = !options_.label_column.empty()};
       if (value(object, options_.text_column, line.number, row.text) &&
           value(object, options_.pair_column, line.number, row.pair) &&
           value(object, options_.label_column, line.number, row.label)) {
@@ -119,8 +145,8 @@ class Reader {
     int64_t first_line = 0;
     const auto finish = [&] {
       document.erase(document.find_last_not_of('\n') + 1);
-      if (!document.empty() && is_utf8(document, first_line)) {
-        rows_.push_back({.text = document, .pair = {}, .label = {}, .source = where(first_line)});
+      if (!document.empty() && require_utf8(document, path_, first_line, bad_)) {
+        rows_.push_back({.text = document, .source = where(first_line), .labelled = false});
       }
       document.clear();
     };
@@ -139,19 +165,7 @@ class Reader {
   }
 
  private:
-  std::string where(int64_t line) const { return fmt::format("{}:{}", path_, line); }
-
-  // The place of a named column; empty for no name.
-  std::optional<size_t> column(const std::vector<std::string>& names,
-                               const std::string& name) const {
-    if (name.empty()) return std::nullopt;
-    const auto found = std::find(names.begin(), names.end(), name);
-    if (found == names.end()) {
-      throw Error(fmt::format("{}:1: the header has no column \"{}\". Its columns are {}.", path_,
-                              name, fmt::join(names, ", ")));
-    }
-    return static_cast<size_t>(found - names.begin());
-  }
+  std::string where(int64_t line) const { return place(path_, line); }
 
   // Reads a named key; true without a name.
   bool value(const Json& object, const std::string& key, int64_t line, std::string& result) {
@@ -164,7 +178,10 @@ class Reader {
                fmt::format("no key \"{}\"; the keys are {}", key, fmt::join(known, ", ")));
       return false;
     }
-    const bool number = found->is_number_integer() && key == options_.label_column;
+    const bool is_label = key == options_.label_column;
+    const bool number =
+        is_label && (options_.label_kind == LabelKind::kNumber ? found->is_number()
+                                                               : found->is_number_integer());
     if (!found->is_string() && !number) {
       bad_.add("wrong type", where(line),
                fmt::format("\"{}\" is a {}; it must be a string", key, found->type_name()));
@@ -172,19 +189,6 @@ class Reader {
     }
     result = number ? found->dump() : found->get<std::string>();
     return true;
-  }
-
-  bool is_utf8(std::string_view text, int64_t line) {
-    const std::optional<size_t> invalid = text::find_invalid_utf8(text);
-    if (!invalid) return true;
-    const auto begin = text.begin(), end = text.begin() + static_cast<int64_t>(*invalid);
-    const auto at = static_cast<unsigned char>(*end);
-    // A document has several lines, a row one.
-    const int64_t lines = std::count(begin, end, '\n');
-    const size_t line_start = text.rfind('\n', *invalid) + 1;
-    bad_.add("not UTF-8", where(line + lines),
-             fmt::format("byte {} of the line, 0x{:02X}, is not UTF-8", *invalid - line_start, at));
-    return false;
   }
 
   void add(Row row) {
@@ -206,6 +210,14 @@ class Reader {
   std::vector<Row> rows_;
 };
 
+TsvLayout layout_of(const DataOptions& options) {
+  return {.columns = options.columns,
+          .tabs_in_last_column = options.tabs_in_last_column,
+          .text = options.text_column,
+          .pair = options.pair_column,
+          .label = options.label_column};
+}
+
 }  // namespace
 
 void count_dropped(DataReport& report, const std::string& reason, int64_t count) {
@@ -226,17 +238,36 @@ void BadRows::add(const std::string& reason, const std::string& where, const std
   count_dropped(report_, reason);
 }
 
+std::vector<Row> read_tsv(const std::string& path, const TsvLayout& layout, BadRows& bad) {
+  return TsvReader(path, layout, bad).read();
+}
+
 std::vector<Row> read_rows(const std::string& path, const DataOptions& options, BadRows& bad) {
-  if (options.format == Format::kImages) return read_image_rows(path);
-  Reader reader(path, options, bad);
   switch (options.format) {
     case Format::kTsv:
-      return reader.tsv();
+      return read_tsv(path, layout_of(options), bad);
     case Format::kJsonl:
-      return reader.jsonl();
+      return Reader(path, options, bad).jsonl();
+    case Format::kConll:
+      return read_conll(path, bad);
+    case Format::kImages:
+      return read_image_rows(path);
     default:
-      return reader.documents();
+      return Reader(path, options, bad).documents();
   }
+}
+
+bool require_utf8(std::string_view text, const std::string& path, int64_t line, BadRows& bad) {
+  const std::optional<size_t> invalid = text::find_invalid_utf8(text);
+  if (!invalid) return true;
+  const auto begin = text.begin(), end = text.begin() + static_cast<int64_t>(*invalid);
+  const auto at = static_cast<unsigned char>(*end);
+  // A document has several lines, a row one.
+  const int64_t lines = std::count(begin, end, '\n');
+  const size_t line_start = text.rfind('\n', *invalid) + 1;
+  bad.add("not UTF-8", place(path, line + lines),
+          fmt::format("byte {} of the line, 0x{:02X}, is not UTF-8", *invalid - line_start, at));
+  return false;
 }
 
 }  // namespace lowrank::data

@@ -108,6 +108,12 @@ std::string fingerprint(const data::Dataset& dataset) {
     hash = XXH3_64bits_withSeed(example.text.data(), example.text.size(), hash);
     hash = XXH3_64bits_withSeed(example.pair.data(), example.pair.size(), hash);
     hash = XXH3_64bits_withSeed(&example.label, sizeof example.label, hash);
+    if (dataset.label_kind == data::LabelKind::kNumber) {
+      hash = XXH3_64bits_withSeed(&example.number, sizeof example.number, hash);
+    }
+    for (const data::Word& word : example.words) {
+      hash = XXH3_64bits_withSeed(&word, sizeof word, hash);
+    }
   }
   return fmt::format("{:016x}", hash);
 }

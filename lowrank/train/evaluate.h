@@ -3,29 +3,46 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lowrank/data/batch.h"
 #include "lowrank/models/model.h"
+#include "lowrank/train/metrics.h"
 
 namespace lowrank::train {
 
-// Quality on a dataset. Classification fills all; a masked language model loss, perplexity,
-// accuracy and count (of the masked tokens).
+// What is measured depends on what a label is.
+//
+//   kClasses   an example's class: accuracy, the kinds of F1, Matthews' correlation, a table by class
+//   kTags      a word's class: the same of all words, and F1 of the spans where all are span tags
+//   kNumber    an example's number: correlations and mean squared error
+//   kMasked    a masked token: perplexity and accuracy
+enum class Measured { kClasses, kTags, kNumber, kMasked };
+
+// Quality on a dataset; what is not measured is 0. Definitions in metrics.h.
 struct Evaluation {
-  int64_t count = 0;
-  double loss = 0;        // mean cross-entropy
-  double perplexity = 0;  // exp(loss); masked language model
+  Measured measured = Measured::kClasses;
+  int64_t count = 0;      // of examples; kTags: of words that were read, kMasked: of masked tokens
+  double loss = 0;        // mean cross-entropy; kNumber: mean squared error
+  double perplexity = 0;  // exp(loss); kMasked
   double accuracy = 0;
-  double macro_f1 = 0;
-  std::vector<std::string> classes;
-  std::vector<std::vector<int64_t>> confusion;  // [true class][predicted class]
-  std::vector<double> precision, recall, f1;    // a class
-  std::vector<int64_t> support;                 // examples of a class
+  double macro_f1 = 0, micro_f1 = 0, weighted_f1 = 0, matthews = 0;
+  std::vector<std::string> classes;           // kNumber: the name of the number
+  Confusion confusion;                        // [true class][predicted class]
+  std::vector<double> precision, recall, f1;  // a class
+  std::vector<int64_t> support;               // examples of a class
+  double pearson = 0, spearman = 0;           // NaN for numbers that are all the same
+  std::optional<SpanScore> spans;             // kTags
   double seconds = 0;
   int64_t tokens = 0;
 };
+
+// The evaluation by that metric; the larger, the better: a loss counts negatively, and a correlation that
+// there is none of as -1. Throws Error where the evaluation has no such metric.
+double quality(const Evaluation& evaluation, Metric metric);
 
 // Runs the model in evaluation mode, without gradients, and leaves it in the mode it was in. Masked
 // language model: the masks that options.seed draws. `progress` may throw to give up. Throws Error
@@ -34,14 +51,16 @@ Evaluation evaluate(models::Model& model, const data::Dataset& dataset,
                     const text::Tokenizer& tokenizer, const data::BatchOptions& options,
                     const std::function<void(int64_t done, int64_t total)>& progress = {});
 
-// From true and predicted classes: everything but loss, seconds and tokens. Definitions as
-// scikit-learn's with zero_division = 0; macro_f1 is the mean over the classes that occur in truth
-// or predicted.
+// From true and predicted classes: everything but loss, seconds and tokens.
 Evaluation score(const std::vector<int64_t>& truth, const std::vector<int64_t>& predicted,
                  const std::vector<std::string>& classes);
 
-// Class probabilities, [examples][classes], in the dataset's order. Labels are not looked at. Throws
-// Error for a masked language model.
+// The same from true and predicted numbers, which `name` calls.
+Evaluation score_numbers(const std::vector<double>& truth, const std::vector<double>& predicted,
+                         const std::string& name);
+
+// Class probabilities, [examples][classes], in the dataset's order; of a model of numbers the number alone.
+// Labels are not looked at. Throws Error for a model of another task.
 std::vector<std::vector<double>> predict(models::Model& model, const data::Dataset& dataset,
                                          const text::Tokenizer& tokenizer,
                                          const data::BatchOptions& options);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <sstream>
 
 #include "lowrank/base/file.h"
@@ -56,13 +57,25 @@ void MetricsLog::add(const Training& training) {
 
 void MetricsLog::add(int64_t step, double seconds, const Evaluation& evaluation, bool best) {
   Json line = {{"step", step}, {"validation_loss", evaluation.loss}};
-  line["validation_accuracy"] = evaluation.accuracy;
-  if (!evaluation.classes.empty()) line["validation_macro_f1"] = evaluation.macro_f1;
+  const auto add_metric = [&](const char* name, double value) {
+    line[std::string("validation_") + name] = value;
+    if (std::isfinite(value)) events_.scalar(std::string("validation/") + name, step, value);
+  };
+  if (evaluation.measured == Measured::kNumber) {
+    add_metric("pearson", evaluation.pearson);
+    add_metric("spearman", evaluation.spearman);
+  } else {
+    add_metric("accuracy", evaluation.accuracy);
+  }
+  if (evaluation.spans) add_metric("span_f1", evaluation.spans->f1());
+  if (!evaluation.confusion.empty()) {
+    add_metric("macro_f1", evaluation.macro_f1);
+    add_metric("matthews", evaluation.matthews);
+  }
   line["best"] = best;
   line["seconds"] = seconds;
   append(line);
   events_.scalar("validation/loss", step, evaluation.loss);
-  events_.scalar("validation/accuracy", step, evaluation.accuracy);
   events_.flush();
 }
 
@@ -85,7 +98,7 @@ void MetricsLog::add_point(const Json& line) {
 }
 
 bool MetricsLog::draw(std::string* reason) {
-  io::LinePlot plot{"Loss", "step", "cross-entropy", {}, false, false};
+  io::LinePlot plot{"Loss", "step", "loss", {}, false, false};
   for (const io::Curve& curve : {training_loss_, validation_loss_}) {
     if (!curve.x.empty()) plot.curves.push_back(curve);
   }

@@ -3,9 +3,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "lowrank/base/file.h"
+#include "lowrank/data/glue.h"
 
 namespace lowrank::train {
 namespace {
@@ -25,11 +27,26 @@ void check_limits(const TrainOptions& options, const std::string& where) {
 // The other tasks are for models that were trained elsewhere.
 void check_task(const Recipe& recipe, const std::string& where) {
   const models::Task task = recipe.model.task;
-  if (models::is_about_classes(task) || task == models::Task::kMaskedLanguageModel) return;
+  if (task == models::Task::kMaskedLanguageModel) return;
+  const bool tags = data::label_kind_of(recipe.data) == data::LabelKind::kTag;
+  if (task == models::Task::kTokenClassification) {
+    if (tags) return;
+    throw Error(
+        fmt::format("{}: model.task = \"token_classification\" learns from labelled words. Set "
+                    "data.format = \"conll\".",
+                    where));
+  }
+  if (!models::is_about_classes(task)) {
+    throw Error(
+        fmt::format("{}: model.task asks for a {}; training knows classification, "
+                    "retrieval, token_classification and masked_language_model. Set one of them.",
+                    where, models::in_words(task)));
+  }
+  if (!tags) return;
   throw Error(
-      fmt::format("{}: model.task asks for a {}; training knows classification, retrieval and "
-                  "masked_language_model. Set one of them.",
-                  where, models::in_words(task)));
+      fmt::format("{}: data.format = \"conll\" labels words, model.task is about whole texts. Set "
+                  "model.task = \"token_classification\".",
+                  where));
 }
 
 void check_pairs(const Recipe& recipe, const std::string& where) {
@@ -118,6 +135,7 @@ void describe(ConfigFields& fields, TrainOptions& options) {
 
   fields.number("evaluate_every", options.evaluate_every, 0, kMost);
   fields.number("evaluate_most", options.evaluate_most, 0, kMost);
+  fields.choice("metric", options.metric, metric_names());
   fields.number("early_stop", options.early_stop, 0, kMost);
   fields.number("save_every", options.save_every, 0, kMost);
   fields.number("save_minutes", options.save_minutes, 0, 1e9);
@@ -171,6 +189,15 @@ data::BatchOptions batch_options(const Recipe& recipe) {
   options.mask_share = recipe.train.mask_share;
   options.seed = static_cast<uint64_t>(recipe.train.seed);
   return options;
+}
+
+Metric metric_of(const Recipe& recipe) {
+  const bool glue = recipe.data.format == data::Format::kGlue &&
+                    recipe.model.task == models::Task::kClassification;
+  if (recipe.train.metric != Metric::kDefault || !glue) return recipe.train.metric;
+  const std::string name = data::glue_metric(recipe.data.task);
+  const auto is = [&](const auto& entry) { return entry.first == name; };
+  return std::find_if(metric_names().begin(), metric_names().end(), is)->second;
 }
 
 }  // namespace lowrank::train

@@ -10,6 +10,7 @@
 #include "lowrank/base/config.h"
 #include "lowrank/data/batch.h"
 #include "lowrank/models/config.h"
+#include "lowrank/train/metrics.h"
 
 namespace lowrank::train {
 
@@ -46,12 +47,13 @@ struct TrainOptions {
   int64_t threads = 0;  // 0: LibTorch's default
   int64_t seed = 0;
 
-  int64_t evaluate_every = 0;  // steps; 0: at the end of each epoch, and of the run
-  int64_t evaluate_most = 0;   // validation examples used while training; 0: all
-  int64_t early_stop = 0;      // evaluations without a better result; 0: never
-  int64_t save_every = 0;      // steps; 0: at each evaluation
-  double save_minutes = 10;    // also after so much time; 0: never
-  int64_t log_every = 20;      // steps
+  int64_t evaluate_every = 0;        // steps; 0: at the end of each epoch, and of the run
+  int64_t evaluate_most = 0;         // validation examples used while training; 0: all
+  Metric metric = Metric::kDefault;  // what makes an evaluation the best
+  int64_t early_stop = 0;            // evaluations without a better result; 0: never
+  int64_t save_every = 0;            // steps; 0: at each evaluation
+  double save_minutes = 10;          // also after so much time; 0: never
+  int64_t log_every = 20;            // steps
 };
 
 // What `lowrank train` runs.
@@ -76,5 +78,8 @@ bool has_saved_recipe(const std::filesystem::path& folder);
 
 // Batches of the recipe for evaluation, prediction and training.
 data::BatchOptions batch_options(const Recipe& recipe);
+
+// train.metric, or where that is "default" and the data is GLUE's the metric of its task.
+Metric metric_of(const Recipe& recipe);
 
 }  // namespace lowrank::train

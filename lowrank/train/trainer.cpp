@@ -53,6 +53,20 @@ at::Device checked_device(const std::string& name) {
                   name, at::hasCUDA() ? "cpu and cuda" : "cpu only"));
 }
 
+void check_labels(const data::Dataset& dataset) {
+  for (const data::Example& example : dataset.examples) {
+    if (data::is_labelled(dataset, example)) continue;
+    throw Error(
+        fmt::format("train: {} has no label; every example needs one. Name its column in "
+                    "data.label_column.",
+                    example.source));
+  }
+  if (dataset.label_kind == data::LabelKind::kNumber || dataset.classes.size() >= 2) return;
+  throw Error(
+      "train: the data has one class, from which nothing can be learned. Name more, or set "
+      "data.label_kind = \"number\".");
+}
+
 // The recipe with what the data decides: the classes.
 Recipe completed(Recipe recipe, const data::Dataset& dataset) {
   if (dataset.examples.empty()) {
@@ -60,7 +74,8 @@ Recipe completed(Recipe recipe, const data::Dataset& dataset) {
         "train: the training split has no examples. See `lowrank data` for what was dropped.");
   }
   std::vector<std::string>& classes = recipe.model.classes;
-  if (!models::is_about_classes(recipe.model.task)) return recipe;
+  if (recipe.model.task == models::Task::kMaskedLanguageModel) return recipe;
+  check_labels(dataset);
   if (classes.empty()) classes = dataset.classes;
   if (classes == dataset.classes) return recipe;
   throw Error(
@@ -69,11 +84,24 @@ Recipe completed(Recipe recipe, const data::Dataset& dataset) {
                   classes.size(), dataset.classes.size()));
 }
 
+// Throws Error where the data has nothing that train.metric is of.
+void check_metric(const Recipe& recipe, const data::Dataset& dataset) {
+  Evaluation nothing = dataset.label_kind == data::LabelKind::kNumber
+                           ? score_numbers({}, {}, "")
+                           : score({}, {}, recipe.model.classes);
+  if (recipe.model.task == models::Task::kMaskedLanguageModel) nothing.measured = Measured::kMasked;
+  if (recipe.model.task == models::Task::kTokenClassification) {
+    nothing.measured = Measured::kTags;
+    if (are_span_tags(recipe.model.classes)) nothing.spans = SpanScore();
+  }
+  quality(nothing, metric_of(recipe));
+}
+
 // Evenly spread over the dataset, which may be in the order of its classes. 0: all.
 data::Dataset at_most(const data::Dataset& dataset, int64_t most) {
   const size_t size = dataset.examples.size();
   const size_t kept = most == 0 ? size : std::min(size, static_cast<size_t>(most));
-  data::Dataset subset{{}, dataset.classes};
+  data::Dataset subset{.classes = dataset.classes, .label_kind = dataset.label_kind};
   for (size_t i = 0; i < kept; ++i) subset.examples.push_back(dataset.examples[i * size / kept]);
   return subset;
 }
@@ -349,10 +377,9 @@ class Run {
     return true;
   }
 
-  // Of equal accuracies, of which a small validation split has many, the lower loss is the better.
+  // Of equal results, of which a small validation split has many, the lower loss is the better.
   bool take_if_best(const Evaluation& evaluation) {
-    const bool language = recipe_.model.task == models::Task::kMaskedLanguageModel;
-    const double result = language ? -evaluation.loss : evaluation.accuracy;
+    const double result = quality(evaluation, metric_of(recipe_));
     const bool best = !state_.best || std::pair(result, -evaluation.loss) >
                                           std::pair(*state_.best, -state_.best_loss.value_or(0));
     if (!best) return false;
@@ -436,6 +463,7 @@ class Run {
 TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
                   const std::atomic<bool>& stop) {
   Recipe complete = completed(recipe, splits.train);
+  check_metric(complete, splits.train);
   const fs::path output = recipe.train.output;
   for (const char* name : {"last", "best"}) restore_directory(output / name);
   if (recipe.train.threads > 0) at::set_num_threads(static_cast<int>(recipe.train.threads));

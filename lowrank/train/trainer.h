@@ -41,15 +41,15 @@ struct TrainResult {
   Ended ended = Ended::kDone;
   int64_t steps = 0;
   double seconds = 0;                 // of training, this and earlier sittings
-  double best = 0;                    // validation accuracy, or -loss for a language model
+  double best = 0;                    // quality() of the best evaluation
   std::filesystem::path best_folder;  // of the best evaluation; without validation data last/
 };
 
 // Trains into recipe.train.output:
 //   recipe.json    the recipe as run            metrics.jsonl   a line a log or evaluation
 //   events.out.*   TensorBoard                  loss.png        the curve
-//   best/          model directory of the best evaluation, with its recipe.json: of the highest
-//                  accuracy and, where that is equal, the lowest loss
+//   best/          model directory of the best evaluation by train.metric, with its recipe.json;
+//                  where two are equal, the lower loss is the better
 //   last/          checkpoint: best/'s files, optimizer.safetensors, state.json; replaced atomically
 //
 // `resume` goes on from last/. A run limited by steps or epochs then ends with the same bits as an

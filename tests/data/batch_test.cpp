@@ -93,6 +93,29 @@ TEST(Batch, HoldsTheTextsOfAPairAsTwoSequencesWhereTheyAreCompared) {
               ThrowsMessage<Error>(HasSubstr("y: there is one text")));
 }
 
+TEST(Batch, HoldsNumbersAsSuch) {
+  Dataset dataset{.classes = {"score"}, .label_kind = LabelKind::kNumber};
+  dataset.examples = {{.text = "a", .number = 2.5}, {.text = "bc", .number = -1}};
+  EvaluationBatches batches(dataset, kTokenizer, {});
+  Batch batch;
+  ASSERT_TRUE(batches.next(batch));
+  ASSERT_EQ(batch.labels.scalar_type(), at::kFloat);
+  EXPECT_EQ(batch.labels[0].item<double>(), 2.5);
+  EXPECT_EQ(batch.labels[1].item<double>(), -1);
+}
+
+TEST(Batch, LabelsTheFirstTokenOfEachWord) {
+  Dataset dataset{.classes = {"O", "B-X"}, .label_kind = LabelKind::kTag};
+  dataset.examples = {{.text = "ab c", .words = {{0, 2, 1}, {3, 4, 0}}}};
+  BatchOptions options;
+  options.special_tokens = true;
+  EvaluationBatches batches(dataset, kTokenizer, options);
+  Batch batch;
+  ASSERT_TRUE(batches.next(batch));
+  // CLS a b space c SEP
+  EXPECT_EQ(values(batch.labels), (std::vector<int64_t>{-100, 1, -100, -100, 0, -100}));
+}
+
 TEST(EvaluationBatches, HoldEachExampleOnceFromTheShortestToTheLongest) {
   const Dataset dataset = dataset_of(101);
   EvaluationBatches batches(dataset, kTokenizer, {.batch_size = 7});

@@ -368,6 +368,35 @@ TEST_F(Rows, OfTextMayEndAtASeparator) {
   EXPECT_THAT(texts(splits.train.examples), ElementsAre("one\n\ntwo", "three <end>"));
 }
 
+TEST_F(Rows, OfTsvMayHaveNoHeaderAndTabsInTheirLastColumn) {
+  options_.columns = {"label", "text"};
+  options_.tabs_in_last_column = true;
+  const Splits splits = load(Format::kTsv, "x\ta\tb\ny\tc\n");
+  EXPECT_THAT(texts(splits.train.examples), ElementsAre("a\tb", "c"));
+  EXPECT_EQ(splits.train.examples[0].source, path() + ":1");
+}
+
+TEST_F(Rows, MayBeLabelledWithNumbers) {
+  options_.label_kind = LabelKind::kNumber;
+  options_.label_column = "score";
+  const Splits tsv = load(Format::kTsv, "text\tscore\na\t-1.5e1\nb\t3\n");
+  EXPECT_EQ(tsv.train.label_kind, LabelKind::kNumber);
+  EXPECT_THAT(tsv.train.classes, ElementsAre("score"));
+  EXPECT_EQ(tsv.train.examples[0].number, -15);
+  const Splits json = load(Format::kJsonl, "{\"text\": \"a\", \"score\": 0.25}\n");
+  EXPECT_EQ(json.train.examples[0].number, 0.25);
+  EXPECT_THAT([&] { load(Format::kTsv, "text\tscore\na\t1\nb\thigh\n"); },
+              ThrowsMessage<Error>(HasSubstr(path() + ":3: label \"high\" is not a number")));
+}
+
+TEST_F(Rows, NoteAClassThatASplitLacks) {
+  options_.validation = {folder_.write("dev", "text\tlabel\nc\ty\n")};
+  options_.labels = {"x", "y", "z"};
+  const Splits splits = load(Format::kTsv, "text\tlabel\na\tx\nb\ty\n");
+  EXPECT_THAT(splits.report.notes, Contains("No training example has the label z."));
+  EXPECT_THAT(splits.report.notes, Contains("No validation example has the label x or z."));
+}
+
 struct BadRow {
   const char* name;
   Format format;
@@ -570,6 +599,12 @@ TEST_F(Description, ChecksFieldsAgainstEachOther) {
   expect_error("validation_share = 0.6\ntest_share = 0.5" + classes,
                "must leave a share for training");
   expect_error("labels = [\"x\", \"x\"]" + classes, "labels has an entry twice");
+  expect_error("format = \"glue\"\ntask = \"sst2\"\ntrain = \"x\"",
+               "train, validation and test are not for format = \"glue\"");
+  expect_error("format = \"glue\"\nfolder = \"x\"", "format = \"glue\" knows sst2, cola");
+  expect_error("format = \"tsv\"\ntrain = \"x\"\nfolder = \"y\"", "folder is for format = ");
+  expect_error("format = \"text\"\ntrain = \"x\"\nlabel_kind = \"number\"", "label_kind is for");
+  expect_error("format = \"conll\"\ntrain = \"x\"\non_overflow = \"chunk\"", "from their labels");
   expect_error("on_overflow = \"cut\"" + classes, "on_overflow");
   expect_error("[classes]\na = 1\n", "a = 1; it must be a list of strings");
   expect_error("[classes]\na = []\n", "classes.a: the list is empty.");

@@ -152,6 +152,17 @@ TEST(Chunk, LeavesACharacterOfMoreTokensThanFitWhole) {
   EXPECT_EQ(joined, letters);
 }
 
+TEST(Encode, CutsLabelledWordsWithTheirLabels) {
+  const Example example{.text = "ab cd ef", .words = {{0, 2, 5}, {3, 5, 6}, {6, 8, 7}}};
+  BatchOptions options;
+  options.max_length = 4;
+  options.random_window = 1;
+  const EncodedExample encoded = encode(example, *text::make_tokenizer("bytes"), options, 77);
+  EXPECT_TRUE(encoded.truncated);
+  EXPECT_EQ(encoded.tokens, (std::vector<int64_t>{'a', 'b', ' ', 'c'}));
+  EXPECT_EQ(encoded.labels, (std::vector<int64_t>{5, -100, -100, 6}));
+}
+
 TEST(Chunk, LeavesPairsWholeForEncodeToName) {
   const Dataset dataset{.examples = {example_of("abcdef", "x")}, .classes = {}};
   const BatchOptions options{.max_length = 4, .on_overflow = "chunk"};

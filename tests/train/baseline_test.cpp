@@ -35,6 +35,42 @@ TEST(LinearBaseline, TakesTextsTooShortForATrigram) {
   EXPECT_GE(linear_baseline(splits, splits.test).accuracy, 11.0 / 12);
 }
 
+TEST(LinearBaseline, LearnsNumbersToo) {
+  data::Splits splits = make_splits();
+  for (data::Dataset* dataset : {&splits.train, &splits.test}) {
+    dataset->label_kind = data::LabelKind::kNumber;
+    dataset->classes = {"score"};
+    for (data::Example& example : dataset->examples)
+      example.number = example.label == 0 ? 104 : 101;
+  }
+  const Evaluation got = linear_baseline(splits, splits.test);
+  EXPECT_GT(got.pearson, 0.95);
+  EXPECT_LT(got.loss, 0.5);
+}
+
+// Neither text alone tells anything.
+TEST(LinearBaseline, SeesWhatTheTextsOfAPairShare) {
+  data::Splits splits;
+  for (data::Dataset* dataset : {&splits.train, &splits.test}) {
+    *dataset = {.classes = {"other", "same"}};
+    for (int i = 0; i < 60; ++i) {
+      const std::string word = std::to_string(1'000'003 * (i + 7)),
+                        other = std::to_string(99'991 * (i + 3));
+      const bool same = i % 2 == 1;
+      dataset->examples.push_back({.text = word, .pair = same ? word : other, .label = same});
+    }
+  }
+  EXPECT_GE(linear_baseline(splits, splits.test).accuracy, 0.95);
+}
+
+TEST(LinearBaseline, RefusesLabelledWords) {
+  data::Splits splits;
+  splits.train = {.examples = {{.text = "a", .words = {{0, 1, 0}}}},
+                  .classes = {"O", "B-X"},
+                  .label_kind = data::LabelKind::kTag};
+  expect_error([&] { linear_baseline(splits, splits.train); }, {"labels words"});
+}
+
 TEST(LinearBaseline, RepeatsItself) {
   const data::Splits splits = make_splits();
   const Evaluation first = linear_baseline(splits, splits.test, 10);

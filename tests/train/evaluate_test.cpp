@@ -174,6 +174,65 @@ TEST_F(Evaluate, WritesItselfAsJson) {
   EXPECT_FALSE(json.contains("perplexity"));
 }
 
+TEST_F(Evaluate, MeasuresNumbersByCorrelationAndSquaredError) {
+  dataset_.label_kind = data::LabelKind::kNumber;
+  recipe_.model.classes = dataset_.classes = {"score"};
+  for (size_t i = 0; i < dataset_.examples.size(); ++i) {
+    dataset_.examples[i].number = static_cast<double>(i);
+  }
+  model_ = std::make_shared<models::Model>(recipe_.model);
+  model_->eval();
+  std::vector<double> truth, predicted;
+  for (const data::Example& example : dataset_.examples) {
+    truth.push_back(example.number);
+    predicted.push_back(logits(example)[0][0].item<double>());
+  }
+  const Evaluation got = evaluate(*model_, dataset_, tokenizer_, batch_options(recipe_));
+  EXPECT_EQ(got.measured, Measured::kNumber);
+  EXPECT_NEAR(got.loss, mean_squared_error(truth, predicted), 1e-4);
+  EXPECT_NEAR(got.pearson, pearson(truth, predicted), 1e-4);
+  EXPECT_EQ(quality(got, Metric::kDefault), got.pearson);
+  EXPECT_TRUE(to_json(got).contains("spearman"));
+  EXPECT_NEAR(predict(*model_, dataset_, tokenizer_, batch_options(recipe_))[3][0], predicted[3],
+              1e-5);
+  dataset_.examples[2].number = std::nan("");
+  expect_error([&] { evaluate(*model_, dataset_, tokenizer_, batch_options(recipe_)); },
+               {"example 2 has no label"});
+}
+
+TEST_F(Evaluate, MeasuresWordsAndTheSpansThatTheyMake) {
+  data::Dataset sentences{.classes = {"O", "B-X", "I-X"}, .label_kind = data::LabelKind::kTag};
+  for (int i = 0; i < 5; ++i) {
+    sentences.examples.push_back({.text = "ab 12 cd", .words = {{0, 2, 1}, {3, 5, 2}, {6, 8, 0}}});
+  }
+  recipe_.model.task = models::Task::kTokenClassification;
+  recipe_.model.classes = sentences.classes;
+  model_ = std::make_shared<models::Model>(recipe_.model);
+  const Evaluation got = evaluate(*model_, sentences, tokenizer_, batch_options(recipe_));
+  EXPECT_EQ(got.count, 15);
+  EXPECT_THAT(got.support, ElementsAre(5, 5, 5));
+  ASSERT_TRUE(got.spans);
+  EXPECT_EQ(got.spans->of_truth, 5);
+  EXPECT_EQ(quality(got, Metric::kDefault), got.spans->f1());
+  EXPECT_TRUE(to_json(got).contains("span_f1"));
+  expect_error([&] { evaluate(*model_, dataset_, tokenizer_, batch_options(recipe_)); },
+               {"a class for each example", "a class for each word"});
+}
+
+TEST(Quality, IsTheLargerTheBetterAndOnlyOfWhatIsMeasured) {
+  Evaluation classes = score({0, 1, 1, 1}, {0, 1, 1, 0}, names(2));
+  classes.loss = 0.5;
+  EXPECT_EQ(quality(classes, Metric::kDefault), 0.75);
+  EXPECT_EQ(quality(classes, Metric::kF1), classes.f1[1]);
+  EXPECT_EQ(quality(classes, Metric::kMatthews), classes.matthews);
+  EXPECT_EQ(quality(classes, Metric::kLoss), -0.5);
+  expect_error([&] { quality(classes, Metric::kPearson); }, {"train.metric = \"pearson\""});
+  expect_error([&] { quality(score({0}, {1}, names(3)), Metric::kF1); }, {"f1 is of two classes"});
+  const Evaluation constant = score_numbers({1, 2}, {3, 3}, "score");
+  EXPECT_EQ(quality(constant, Metric::kSpearman), -1);
+  EXPECT_EQ(to_json(constant).dump().find("nan"), std::string::npos);
+}
+
 class EvaluateLanguageModel : public ::testing::Test {
  protected:
   EvaluateLanguageModel() : recipe_(tiny_recipe("unused")) {

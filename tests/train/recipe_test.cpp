@@ -102,6 +102,23 @@ TEST_F(LoadRecipe, RefusesATaskThatTrainingDoesNotKnow) {
                {"question answering model", "masked_language_model"});
 }
 
+TEST_F(LoadRecipe, AsksForLabelledWordsWhereTheTaskNeedsThem) {
+  expect_error([&] { load(kRecipe, {"model.task=token_classification"}); },
+               {"labelled words", "conll"});
+}
+
+TEST_F(LoadRecipe, TakesTheMetricOfAGlueTaskUnlessToldOtherwise) {
+  Recipe recipe;
+  EXPECT_EQ(metric_of(recipe), Metric::kDefault);
+  recipe.data.format = data::Format::kGlue;
+  recipe.data.task = "cola";
+  EXPECT_EQ(metric_of(recipe), Metric::kMatthews);
+  recipe.data.task = "mrpc";
+  EXPECT_EQ(metric_of(recipe), Metric::kF1);
+  recipe.train.metric = Metric::kLoss;
+  EXPECT_EQ(metric_of(recipe), Metric::kLoss);
+}
+
 TEST_F(LoadRecipe, SaysHowBatchesAreMade) {
   Recipe recipe = load(kRecipe, {"train.batch_size=3", "train.seed=5", "data.on_overflow=error"});
   const data::BatchOptions options = batch_options(recipe);

@@ -247,6 +247,75 @@ TEST_F(Train, OfEqualAccuraciesKeepsTheLowerLoss) {
   EXPECT_EQ(again.loss, lowest);
 }
 
+// Numbers that follow the share of vowels.
+TEST_F(Train, LearnsNumbersAndResumesToTheSameBits) {
+  data::Splits splits = make_splits();
+  for (data::Dataset* dataset : {&splits.train, &splits.validation, &splits.test}) {
+    dataset->label_kind = data::LabelKind::kNumber;
+    dataset->classes = {"score"};
+    for (data::Example& example : dataset->examples) {
+      example.number = example.label == 0 ? 4 : 1;
+      example.label = -1;
+    }
+  }
+  Recipe recipe = tiny_recipe(in("run"));
+  recipe.train.steps = 40;
+  const auto sitting = [&](const fs::path& output, bool resume, int64_t stop_at) {
+    recipe.train.output = output.string();
+    Recorder recorder(stop_at);
+    const TrainResult result = train(recipe, splits, recorder, resume, recorder.stop);
+    return result.best;
+  };
+  EXPECT_GT(sitting(in("run"), false, -1), 0.8);
+  sitting(in("again"), false, 17);
+  sitting(in("again"), true, -1);
+  expect_same_run(in("run"), in("again"));
+  const TrainedModel trained = load_trained(in("run"));
+  EXPECT_THAT(trained.model->config().classes, ElementsAre("score"));
+  const Evaluation got =
+      evaluate(*trained.model, splits.test, text::ByteTokenizer(), batch_options(trained.recipe));
+  EXPECT_GT(got.pearson, 0.8);
+}
+
+TEST_F(Train, LearnsTagsOfWords) {
+  data::Splits splits;
+  int64_t number = 0;
+  for (data::Dataset* dataset : {&splits.train, &splits.validation}) {
+    *dataset = {.classes = {"B-DIGITS", "O"}, .label_kind = data::LabelKind::kTag};
+    for (int i = 0; i < 40; ++i, ++number) {
+      data::Example example{.source = "sentence"};
+      for (int word = 0; word < 4; ++word) {
+        const bool digits = (number >> word) % 2 == 0;
+        if (word > 0) example.text += ' ';
+        const auto begin = static_cast<int64_t>(example.text.size());
+        example.text += digits ? std::to_string(100 + (number * 37 + word) % 900) : "aei";
+        example.words.push_back({begin, begin + 3, digits ? 0 : 1});
+      }
+      dataset->examples.push_back(std::move(example));
+    }
+  }
+  Recipe recipe = tiny_recipe(in("run"));
+  recipe.model.task = models::Task::kTokenClassification;
+  recipe.train.steps = 60;
+  Recorder recorder;
+  const TrainResult result = train(recipe, splits, recorder, false, recorder.stop);
+  EXPECT_GT(result.best, 0.9);
+  EXPECT_EQ(recorder.evaluations.back().count, 160);
+}
+
+TEST_F(Train, TakesTheBestByTheMetricAskedFor) {
+  Recipe recipe = tiny_recipe(in("run"));
+  recipe.train.metric = Metric::kMatthews;
+  Recorder recorder;
+  const data::Splits splits = make_splits();
+  const TrainResult result = train(recipe, splits, recorder, false, recorder.stop);
+  double best = -1;
+  for (const Evaluation& evaluation : recorder.evaluations) {
+    best = std::max(best, evaluation.matthews);
+  }
+  EXPECT_EQ(result.best, best);
+}
+
 TEST_F(Train, SavesAsOftenAsAsked) {
   struct Saves : Recorder {
     void on_save(int64_t step, const std::filesystem::path&) override {
@@ -349,6 +418,11 @@ TEST_F(Train, RefusesDataThatDoesNotFit) {
   Recipe recipe = tiny_recipe(in("run"));
   recipe.model.classes = {"a", "b", "c"};
   expect_error(training(recipe), {"model.classes", "3 classes", "2"});
+  recipe = tiny_recipe(in("run"));
+  recipe.train.metric = Metric::kPearson;
+  expect_error(training(recipe), {"train.metric = \"pearson\""});
+  splits.train.examples[5].label = -1;
+  expect_error(training(tiny_recipe(in("run"))), {"example 5 has no label"});
   splits.train.examples.clear();
   expect_error(training(tiny_recipe(in("run"))), {"no examples"});
 }
