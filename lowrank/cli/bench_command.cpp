@@ -218,6 +218,20 @@ CLI::Option* add_number(CLI::App& app, const char* name, int64_t& value, int64_t
       ->capture_default_str();
 }
 
+// A kind's name, with or without a number of its own.
+CLI::Validator attention_kind() {
+  const auto check = [](std::string& value) -> std::string {
+    const size_t dash = value.find('-');
+    std::string name = value.substr(0, dash);
+    const std::string unknown = one_of({"exact", "nystrom", "linformer"})(name);
+    if (!unknown.empty() || dash == std::string::npos) return unknown;
+    if (name == "exact") return value + " has a number; exact attention has no size.";
+    std::string number = value.substr(dash + 1);
+    return whole_number(1, 65536)(number);
+  };
+  return {check, "exact|nystrom[-N]|linformer[-N]"};
+}
+
 }  // namespace
 
 void add(CLI::App& app, BenchFlags& flags) {
@@ -235,10 +249,12 @@ void add(CLI::App& app, BenchFlags& flags) {
       ->check(whole_number(1, 1 << 20))
       ->type_name("")
       ->capture_default_str();
-  app.add_option("--kinds", flags.kinds, "attention kinds, separated by commas")
+  app.add_option("--kinds", flags.kinds,
+                 "attention kinds, separated by commas; with a number landmarks or projected rows "
+                 "of their own, as in nystrom-32,nystrom-64,linformer-256")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(one_of({"exact", "nystrom", "linformer"}))
+      ->check(attention_kind())
       ->type_name("")
       ->capture_default_str();
   add_number(app, "--heads", flags.heads, 1, 1024, "heads, where no model names them");
@@ -258,6 +274,10 @@ void add(CLI::App& app, BenchFlags& flags) {
   add_number(app, "--rounds", flags.rounds, 1, 1000, "times that each kind runs at each length");
   add_number(app, "--max-seconds", flags.max_seconds, 1, 86400,
              "leaves out what is expected to run longer once");
+  app.add_flag(
+      "--wide", flags.wide,
+      "prints a table like the papers' too: a row a kind, memory / time at each length and "
+      "how many times less than exact attention's");
   app.add_option("--json", flags.json, "writes all numbers into this file")->type_name("FILE");
   app.add_option("--plot", flags.plot,
                  "draws FILE-time.png and FILE-memory.png, both against the length")
@@ -271,7 +291,8 @@ void add(CLI::App& app, BenchFlags& flags) {
       "that\n"
       "are done.\n\n"
       "EXAMPLE\n"
-      "  lowrank bench attention --n 512,1024,2048,4096 --dtype bfloat16 --plot bench.png");
+      "  lowrank bench attention --n 512,1024,2048,4096 --dtype bfloat16 --plot bench.png\n"
+      "  lowrank bench attention --kinds exact,linformer-256,nystrom-64,nystrom-32 --wide");
 }
 
 int run(const BenchFlags& given, const Console& console) {

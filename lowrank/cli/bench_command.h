@@ -31,6 +31,7 @@ struct BenchFlags {
   int64_t threads = 0;  // 0: LibTorch's default
   int64_t rounds = 7;
   int64_t max_seconds = 10;  // of one run; a kind that would take longer is left out
+  bool wide = false;         // a table like the papers' too
   std::string json, plot;    // files; empty: none
 };
 

@@ -170,10 +170,19 @@ Contestant train_step(const BenchFlags& flags, const models::ModelConfig& config
 }  // namespace
 
 AttentionKind kind_of(const BenchFlags& flags, const std::string& kind, int64_t longest) {
-  if (kind == "nystrom") return flags.nystrom;
-  if (kind == "exact") return ExactOptions{};
-  return LinformerOptions{.projected = flags.projected,
-                          .max_length = std::max(longest, flags.projected)};
+  const size_t dash = kind.find('-');
+  const std::string name = kind.substr(0, dash);
+  const auto size_or = [&](int64_t of_flags) {
+    return dash == std::string::npos ? of_flags : std::stoll(kind.substr(dash + 1));
+  };
+  if (name == "exact") return ExactOptions{};
+  if (name == "nystrom") {
+    NystromOptions nystrom = flags.nystrom;
+    nystrom.landmarks = size_or(nystrom.landmarks);
+    return nystrom;
+  }
+  const int64_t projected = size_or(flags.projected);
+  return LinformerOptions{.projected = projected, .max_length = std::max(longest, projected)};
 }
 
 models::ModelConfig model_of(const BenchFlags& flags) {

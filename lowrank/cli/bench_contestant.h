@@ -19,7 +19,8 @@ struct Contestant {
   std::function<std::vector<at::Tensor>()> run;
 };
 
-// The options of a kind, from the flags; `longest`: the longest sequence that it will see, in rows.
+// The options of a kind, from its name ("nystrom-32": 32 landmarks; "linformer-128": 128 projected rows)
+// and the flags; `longest`: the longest sequence that it will see, in rows.
 AttentionKind kind_of(const BenchFlags& flags, const std::string& kind, int64_t longest);
 
 // The model that `model` and `train` measure: of flags.model, or of the flags alone. Throws Misuse

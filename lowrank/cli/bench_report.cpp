@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -53,6 +54,40 @@ std::vector<std::string> row_of(const BenchCell& cell) {
 void print_table(const BenchResult& result, std::ostream& out) {
   Table table({"n", "kind", "ms", "spread", "tokens/s", "peak MiB", "error", "exact / kind"}, 0);
   for (const BenchCell& cell : result.cells) table.add_row(row_of(cell));
+  table.print(out);
+}
+
+// "35.1 MiB / 0.7 ms (1.5, 1.1)": the ratios are exact attention's over the kind's.
+std::string papers_cell(const BenchCell& cell, const BenchCell* exact) {
+  if (!measured(cell)) return "-";
+  const double mib = static_cast<double>(cell.peak_bytes) / kMib;
+  std::string text =
+      fmt::format("{} MiB / {} ms", three_digits(mib), three_digits(1e3 * cell.time.median));
+  if (cell.kind == "exact" || !exact || !measured(*exact) || !cell.ratio) return text;
+  const double memory = static_cast<double>(exact->peak_bytes) /
+                        static_cast<double>(std::max<int64_t>(cell.peak_bytes, 1));
+  return text + fmt::format(" ({}, {})", three_digits(memory), three_digits(1 / *cell.ratio));
+}
+
+// Nystromformer's Table 1: a row a kind, a column a length.
+void print_wide_table(const BenchResult& result, const BenchFlags& flags, std::ostream& out) {
+  std::vector<std::string> heading = {"memory / time (times less)"};
+  for (const int64_t n : flags.n) heading.push_back(grouped(n));
+  Table table(heading);
+  const auto cell_of = [&](int64_t n, const std::string& kind) -> const BenchCell* {
+    const auto found =
+        std::find_if(result.cells.begin(), result.cells.end(),
+                     [&](const BenchCell& cell) { return cell.n == n && cell.kind == kind; });
+    return found == result.cells.end() ? nullptr : &*found;
+  };
+  for (const std::string& kind : flags.kinds) {
+    std::vector<std::string> row = {kind};
+    for (const int64_t n : flags.n) {
+      const BenchCell* cell = cell_of(n, kind);
+      row.push_back(cell ? papers_cell(*cell, cell_of(n, "exact")) : "-");
+    }
+    table.add_row(row);
+  }
   table.print(out);
 }
 
@@ -149,6 +184,10 @@ void print(const BenchResult& result, const BenchFlags& flags, std::ostream& out
   out << machine_in_words() << "\n\n";
   print_table(result, out);
   out << '\n';
+  if (flags.wide) {
+    print_wide_table(result, flags, out);
+    out << '\n';
+  }
   for (const std::string& note : result.notes) out << note << '\n';
   print_crossovers(result, flags, out);
 }

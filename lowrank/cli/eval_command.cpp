@@ -63,7 +63,7 @@ train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const Eva
                                          const data::BatchOptions& options,
                                          const Console& console) {
   ProgressBar bar(console);
-  const auto tokenizer = text::make_tokenizer(trained.model->config().tokenizer, flags.model);
+  const auto tokenizer = text::make_tokenizer(trained.recipe.model.tokenizer);
   return train::evaluate(*trained.model, dataset, *tokenizer, options,
                          [&](int64_t done, int64_t total) {
                            bar.update(static_cast<double>(done) / static_cast<double>(total),

@@ -21,7 +21,9 @@
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_command.h"
 #include "lowrank/cli/search_command.h"
+#include "lowrank/cli/sweep_command.h"
 #include "lowrank/cli/train_command.h"
+#include "lowrank/cli/vocabulary_command.h"
 
 namespace lowrank::cli {
 namespace {
@@ -43,12 +45,14 @@ Command add_command(CLI::App& program, const char* name, const char* description
 std::vector<Command> add_commands(CLI::App& program) {
   return {
       add_command<TrainFlags>(program, "train", "Train a model from a recipe, or resume a run"),
+      add_command<SweepFlags>(program, "sweep", "Train a recipe for each of several values"),
       add_command<EvalFlags>(program, "eval", "Measure a trained model on a data set"),
       add_command<PredictFlags>(program, "predict", "Label files, lines or standard input"),
       add_command<FillFlags>(program, "fill", "Guess the words that texts leave blank"),
       add_command<EmbedFlags>(program, "embed", "Turn files, lines or standard input into vectors"),
       add_command<SearchFlags>(program, "search", "Find the files of a folder by meaning"),
       add_command<ConvertFlags>(program, "convert", "Bring a model over, give it other attention"),
+      add_command<VocabularyFlags>(program, "vocabulary", "Make a tokenizer out of texts"),
       add_command<DataFlags>(program, "data", "Show what a recipe's data holds"),
       add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),
       add_command<BaselineFlags>(program, "baseline", "Measure a simple model on a recipe's data"),

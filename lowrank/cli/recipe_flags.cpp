@@ -63,18 +63,12 @@ data::Splits read_data(const train::Recipe& recipe, const Console& console) {
   data::Splits splits;
   {
     ProgressBar bar(console);
-    splits = data::load_splits(recipe.data, [&](int64_t done, int64_t total) {
+    splits = train::load_data(recipe, [&](int64_t done, int64_t total) {
       const double share = total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
       bar.update(share, fmt::format("reading {} of {}", grouped(done), grouped(total)));
     });
   }
   for (const std::string& note : splits.report.notes) console.err << "note: " << note << '\n';
-  if (recipe.data.on_overflow == "chunk") {
-    const auto tokenizer = text::make_tokenizer(recipe.model.tokenizer);
-    for (data::Dataset* dataset : {&splits.train, &splits.validation, &splits.test}) {
-      *dataset = data::chunk(*dataset, *tokenizer, train::batch_options(recipe));
-    }
-  }
   return splits;
 }
 

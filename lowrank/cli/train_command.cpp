@@ -5,61 +5,13 @@
 
 #include <CLI/CLI.hpp>
 
-#include "lowrank/cli/evaluation_report.h"
-#include "lowrank/cli/model_summary.h"
-#include "lowrank/cli/progress_bar.h"
+#include "lowrank/cli/console_watcher.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/stop_signal.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
 namespace {
-
-// Tells of a run on console.err: a bar on a terminal, a line every log_every steps otherwise.
-class ConsoleWatcher final : public train::Watcher {
- public:
-  ConsoleWatcher(const Console& console, int64_t log_every)
-      : bar_(console), plain_(!console.err_is_terminal), log_every_(log_every) {}
-
-  void on_start(const models::Model& model, const train::Recipe&) override {
-    bar_.print(fmt::format("model: {}; {} parameters", in_words(model.config()),
-                           grouped(models::parameter_count(model))));
-  }
-
-  void on_step(const Step& step) override {
-    loss_ = seen_ ? 0.95 * loss_ + 0.05 * step.loss : step.loss;
-    seen_ = true;
-    const std::string text = fmt::format(
-        "step {}  loss {:.4f}  {} tokens/s  {} left", grouped(step.step), loss_,
-        grouped(static_cast<int64_t>(step.tokens_per_second)), duration(step.seconds_left));
-    bar_.update(step.done, text);
-    if (plain_ && step.step % log_every_ == 0) {
-      bar_.print(
-          fmt::format("{}  rate {:.1e}  {}", text, step.learning_rate, percent(step.done, 0)));
-    }
-  }
-
-  void on_evaluation(int64_t step, const train::Evaluation& evaluation, bool best) override {
-    bar_.print(fmt::format("step {}  validation: {}{}", grouped(step), quality_in_words(evaluation),
-                           best ? "  (best so far)" : ""));
-    if (best) best_ = quality_in_words(evaluation);
-  }
-
-  void on_note(const std::string& note) override { bar_.print("note: " + note); }
-
-  void finish() { bar_.wipe(); }
-
-  // Quality of the best evaluation of this sitting; empty when there was none.
-  const std::string& best() const { return best_; }
-
- private:
-  ProgressBar bar_;
-  const bool plain_;
-  const int64_t log_every_;
-  double loss_ = 0;  // smoothed
-  bool seen_ = false;
-  std::string best_;
-};
 
 // The command line that goes on with an interrupted run.
 std::string resume_command(const TrainFlags& flags) {

@@ -31,7 +31,7 @@ at::Tensor to_tensor(const std::vector<float>& values) {
 }
 
 // What the random choices of an example hang on; the last number keeps their streams apart.
-enum class Stream : uint64_t { kWindow = 1, kMask = 2 };
+enum class Stream : uint64_t { kWindow = 1, kMask = 2, kOrder = 3 };
 
 Random random_of(Stream stream, const BatchOptions& options, int64_t epoch, int64_t example) {
   return Random({options.seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(example),
@@ -71,6 +71,20 @@ std::vector<int64_t> mask_tokens(std::vector<int64_t>& tokens, const text::Token
   return labels;
 }
 
+// The text as a pair of its halves.
+Example as_pair(const Example& example, bool swapped) {
+  if (!example.pair.empty()) {
+    throw Error(fmt::format("{}: a pair; sentence_order cuts single texts in two. Leave it out.",
+                            example.source));
+  }
+  auto [first, second] = halves(example.text);
+  if (swapped) std::swap(first, second);
+  return {.text = std::string(first),
+          .pair = std::string(second),
+          .label = example.label,
+          .source = example.source};
+}
+
 void check(const BatchOptions& options) {
   const auto require = [](bool met, const char* name, const auto& value, const char* rule) {
     if (!met) throw Error(fmt::format("{} = {}; it must be {}.", name, value, rule));
@@ -107,7 +121,7 @@ class BatchBuilder {
     lengths_.reserve(dataset.examples.size());
     for (const Example& example : dataset.examples) {
       int64_t length = 0;
-      for (const EncodedExample& sequence : encode_sequences(example, *tokenizer_, options)) {
+      for (const EncodedExample& sequence : sequences_of(example, /*swapped=*/false, 0)) {
         length += std::ssize(sequence.tokens);
       }
       lengths_.push_back(length);
@@ -118,17 +132,20 @@ class BatchBuilder {
   const std::vector<int64_t>& lengths() const { return lengths_; }
 
   Batch build(const std::vector<int64_t>& indices, int64_t epoch, bool random_windows) const {
-    std::vector<int64_t> tokens, offsets = {0}, segments, labels;
+    std::vector<int64_t> tokens, offsets = {0}, segments, labels, order;
     std::vector<float> numbers;
     bool has_pairs = false;
     for (const int64_t index : indices) {
       const Example& example = dataset_.examples[static_cast<size_t>(index)];
       const uint64_t state = random_windows ? window_state(epoch, index) : 0;
+      const bool swapped = options_.sentence_order &&
+                           random_of(Stream::kOrder, options_, epoch, index).below(2) == 1;
+      order.push_back(swapped ? 1 : 0);
       if (!options_.masked && dataset_.label_kind != LabelKind::kTag) {
         labels.push_back(example.label);
         numbers.push_back(static_cast<float>(example.number));
       }
-      for (EncodedExample& encoded : encode_sequences(example, *tokenizer_, options_, state)) {
+      for (EncodedExample& encoded : sequences_of(example, swapped, state)) {
         if (options_.masked) {
           const std::vector<int64_t> masked =
               mask_tokens(encoded.tokens, *tokenizer_, options_.mask_share,
@@ -150,10 +167,18 @@ class BatchBuilder {
             .offsets = to_tensor(offsets),
             .segments = has_pairs ? to_tensor(segments) : at::Tensor(),
             .labels = are_numbers ? to_tensor(numbers) : to_tensor(labels),
+            .order = options_.sentence_order ? to_tensor(order) : at::Tensor(),
             .indices = indices};
   }
 
  private:
+  // Windows of texts are for those that stay in one piece.
+  std::vector<EncodedExample> sequences_of(const Example& example, bool swapped,
+                                           uint64_t state) const {
+    if (!options_.sentence_order) return encode_sequences(example, *tokenizer_, options_, state);
+    return {encode(as_pair(example, swapped), *tokenizer_, options_)};
+  }
+
   uint64_t window_state(int64_t epoch, int64_t example) const {
     return random_of(Stream::kWindow, options_, epoch, example).next() | 1;  // 0 means no window
   }

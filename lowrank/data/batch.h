@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "lowrank/data/dataset.h"
@@ -21,6 +23,7 @@ struct Batch {
   // [b] int64 class, or [b] float32 number; masked language model and tags: [total] int64, -100 = no loss.
   // A tag stands at the first token of its word.
   at::Tensor labels;
+  at::Tensor order;  // [b] int64, 1 where texts were swapped; undefined without sentence_order
   // Of the examples in their dataset; half as many as sequences where a pair is two.
   std::vector<int64_t> indices;
 
@@ -40,7 +43,10 @@ struct BatchOptions {
   bool masked = false;          // masked language model
   bool separate_pairs = false;  // a pair is two sequences of their own, one after the other
   double mask_share = 0.15;     // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
-  int64_t bucket = 64;          // batches are cut from runs of this many batches sorted by length
+  // Masked language model: each text is cut in two near its middle, at the end of a sentence where there
+  // is one, and the halves are read as a pair, one time in two in the wrong order.
+  bool sentence_order = false;
+  int64_t bucket = 64;  // batches are cut from runs of this many batches sorted by length
   uint64_t seed = 0;
 };
 
@@ -63,11 +69,21 @@ std::vector<EncodedExample> encode_sequences(const Example& example,
                                              const BatchOptions& options,
                                              uint64_t random_state = 0);
 
+// The text in two parts, both not empty unless it is of one character: cut after the end of a sentence
+// or the line that is nearest to the middle, if that is in the middle half; else between two words, else
+// between two characters.
+std::pair<std::string_view, std::string_view> halves(std::string_view text);
+
 // The dataset with every text longer than max_length cut into consecutive examples of at most that
 // length with the same label and source, which together are the text byte for byte. Pairs and labelled
 // words stay whole, and so does a character of more tokens than fit.
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options);
+
+// The texts one after the other, a blank line between, and that cut as chunk() does: all examples but
+// the last of a MiB or so have max_length tokens, and go on over the ends of documents. Throws Error for
+// pairs. Labels are left behind.
+Dataset pack(const Dataset& dataset, const text::Tokenizer& tokenizer, const BatchOptions& options);
 
 // Batches for evaluation: each example once, from the shortest to the longest, masked as in epoch 0,
 // the same whenever dataset and options are. `indices` says which example a row is. The dataset must

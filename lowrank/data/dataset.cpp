@@ -447,6 +447,7 @@ void describe(ConfigFields& fields, DataOptions& options) {
   fields.number("max_length", options.max_length, 1, int64_t{1} << 30);
   fields.choice("on_overflow", options.on_overflow,
                 {{"truncate", "truncate"}, {"error", "error"}, {"chunk", "chunk"}});
+  fields.flag("packed", options.packed);
   if (!fields.reading()) return;
   classes_from_json(classes, fields.place(), options);
   check(fields.place(), options);

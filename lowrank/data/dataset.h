@@ -60,6 +60,9 @@ struct DataOptions {
   int64_t max_length = 16384;  // tokens of an example, special tokens included
   // Of longer examples: "truncate", "error" or "chunk" into pieces. The batches see to it.
   std::string on_overflow = "truncate";
+  // text: documents are read one after the other, and an example is the next max_length tokens. pack()
+  // of batch.h sees to it.
+  bool packed = false;
 };
 
 void describe(ConfigFields& fields, DataOptions& options);

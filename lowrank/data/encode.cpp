@@ -161,6 +161,34 @@ std::vector<EncodedExample> encode_sequences(const Example& example,
   return sequences;
 }
 
+std::pair<std::string_view, std::string_view> halves(std::string_view text) {
+  const size_t size = text.size(), middle = size / 2;
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const auto is_space = [&](size_t i) {
+    return byte(i) == ' ' || byte(i) == '\n' || byte(i) == '\t';
+  };
+  const auto ends_sentence = [&](size_t cut) {
+    if (byte(cut - 1) == '\n') return true;
+    return is_space(cut) && std::string_view(".!?").find(text[cut - 1]) != std::string_view::npos;
+  };
+  const auto begins_word = [&](size_t cut) { return is_space(cut); };
+  const auto begins_character = [&](size_t cut) { return (byte(cut) & 0xC0) != 0x80; };
+  // The cut nearest to the middle, at most `reach` from it.
+  const auto nearest = [&](const auto& fits, size_t reach) -> size_t {
+    for (size_t away = 0; away <= reach; ++away) {
+      for (const size_t cut : {middle - std::min(away, middle), middle + away}) {
+        if (cut > 0 && cut < size && fits(cut)) return cut;
+      }
+    }
+    return 0;
+  };
+  size_t cut = nearest(ends_sentence, size / 4);
+  if (cut == 0) cut = nearest(begins_word, size);
+  if (cut == 0) cut = nearest(begins_character, size);
+  if (cut == 0) return {text, {}};
+  return {text.substr(0, cut), text.substr(cut)};
+}
+
 Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
               const BatchOptions& options) {
   Dataset chunked{.classes = dataset.classes, .label_kind = dataset.label_kind};
@@ -177,6 +205,26 @@ Dataset chunk(const Dataset& dataset, const text::Tokenizer& tokenizer,
     }
   }
   return chunked;
+}
+
+Dataset pack(const Dataset& dataset, const text::Tokenizer& tokenizer,
+             const BatchOptions& options) {
+  constexpr size_t kEnough = 1 << 20;  // bytes; a text is tokenized as a whole to find where to cut
+  Dataset joined{.examples = {}, .classes = {}};
+  for (const Example& example : dataset.examples) {
+    if (!example.pair.empty()) {
+      throw Error(fmt::format("{}: a pair; packed sequences are of single texts. Leave packed out.",
+                              example.source));
+    }
+    const bool begins = joined.examples.empty() || joined.examples.back().text.size() >= kEnough;
+    if (begins) {
+      joined.examples.push_back(
+          {.text = example.text, .pair = {}, .label = -1, .source = example.source});
+    } else {
+      joined.examples.back().text += "\n\n" + example.text;
+    }
+  }
+  return chunk(joined, tokenizer, options);
 }
 
 }  // namespace lowrank::data

@@ -240,6 +240,7 @@ void describe(ConfigFields& fields, ModelConfig& config) {
                  {"tanh", nn::Activation::kTanh}});
   fields.number("head_width", config.head_width, 0, 65536);
   fields.flag("tied_output", config.tied_output);
+  fields.flag("sentence_order", config.sentence_order);
   fields.texts("classes", config.classes);
 }
 
@@ -264,6 +265,10 @@ void check(const ModelConfig& config, const std::string& where) {
     }
   }
   check_layerwise(config, where);
+  if (config.sentence_order && config.task != Task::kMaskedLanguageModel) {
+    fail(where, fmt::format("sentence_order = true; a {} has no such head. Leave it out.",
+                            in_words(config.task)));
+  }
   check_embeddings(config, where);
   check_compat(config, where);
   if (config.head_width > 0 &&

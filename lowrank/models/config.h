@@ -65,6 +65,9 @@ struct ModelConfig {
   nn::Activation head_activation = nn::Activation::kNone;
   int64_t head_width = 0;   // outputs of that dense layer, of classifiers and retrieval; 0: width
   bool tied_output = true;  // masked language model: the output layer is the token table
+  // Masked language model: it also tells whether the two texts of a sequence stand in their order (ALBERT,
+  // arXiv:1909.11942, 3.1), with a head of its own.
+  bool sentence_order = false;
   // Classification, of tokens too, and retrieval: label names in order. Of a classifier one name: the
   // output is a number, not a class.
   std::vector<std::string> classes;

@@ -3,9 +3,12 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <limits>
+
+#include "lowrank/models/file_format.h"
 
 namespace lowrank::models {
 namespace {
@@ -62,20 +65,62 @@ at::Tensor grown(const at::Tensor& table, int64_t rows, PositionRule rule) {
   return (pick(below) * (1 - share) + pick(above) * share).to(table.scalar_type());
 }
 
+bool is_of_encoder(const std::string& name) {
+  return name.starts_with("embeddings.") || name.starts_with("layers.") ||
+         name.starts_with("final_norm.") || name == "shared_e";
+}
+
+bool have_the_same_head(const ModelConfig& a, const ModelConfig& b) {
+  return a.task == b.task && a.classes == b.classes && a.pooling == b.pooling &&
+         a.head_activation == b.head_activation;
+}
+
+// A convolution that `before` has not does nothing at first.
+void silence_new_filters(const Model& before, Model& after) {
+  const at::NoGradGuard no_grad;
+  const auto known = before.named_parameters();
+  for (auto& parameter : after.named_parameters()) {
+    const at::Tensor* found = known.find(parameter.key());
+    const bool kept = found && found->sizes() == parameter->sizes();
+    if (!kept && parameter.key().ends_with(".attention.filter")) parameter->zero_();
+  }
+}
+
+// The positions of `from`, as many as `to` has.
+void resize_positions(const Model& from, Model& to, PositionRule rule) {
+  const nn::EmbeddingsOptions& embeddings = to.config().embeddings;
+  if (embeddings.positions != nn::Positions::kLearned) return;
+  const at::NoGradGuard no_grad;
+  const at::Tensor table = from.named_parameters()[kPositions];
+  const int64_t offset = embeddings.position_offset, rows = embeddings.max_positions;
+  const at::Tensor places = table.slice(0, offset);
+  to.named_parameters()[kPositions].copy_(
+      at::cat({table.slice(0, 0, offset),
+               rows <= places.size(0) ? places.slice(0, 0, rows) : grown(places, rows, rule)}));
+}
+
+// `from` with the layers, the attention and the positions of `config`, without a profile.
+std::shared_ptr<Model> likened(const Model& from, const ModelConfig& config) {
+  ModelConfig like = from.config();
+  like.compat = {};
+  like.layers = config.layers;
+  like.attention = config.attention;
+  like.embeddings.max_positions = config.embeddings.max_positions;
+  std::shared_ptr<Model> result = derived(from, like);
+  silence_new_filters(from, *result);
+  const bool both_learned = like.embeddings.positions == nn::Positions::kLearned;
+  if (both_learned) resize_positions(from, *result, PositionRule::kTile);
+  return result;
+}
+
 }  // namespace
 
 std::shared_ptr<Model> with_attention(const Model& model, const std::vector<AttentionKind>& kinds) {
   ModelConfig config = model.config();
   config.attention = kinds;
   if (config.compat.profile != Profile::kNone && !fits_profile(config)) config.compat = {};
-  const std::shared_ptr<Model> result = derived(model, config);
-  const at::NoGradGuard no_grad;
-  const auto before = model.named_parameters();
-  for (auto& parameter : result->named_parameters()) {
-    const at::Tensor* found = before.find(parameter.key());
-    const bool kept = found && found->sizes() == parameter->sizes();
-    if (!kept && parameter.key().ends_with(".attention.filter")) parameter->zero_();
-  }
+  std::shared_ptr<Model> result = derived(model, config);
+  silence_new_filters(model, *result);
   return result;
 }
 
@@ -96,14 +141,48 @@ std::shared_ptr<Model> with_positions(const Model& model, int64_t max_positions,
                     max_positions, before));
   }
   config.embeddings.max_positions = max_positions;
-  const std::shared_ptr<Model> result = derived(model, config);
-  if (config.embeddings.positions != nn::Positions::kLearned) return result;
-  const at::NoGradGuard no_grad;
-  const at::Tensor from = model.named_parameters()[kPositions];
-  const int64_t offset = config.embeddings.position_offset;
-  result->named_parameters()[kPositions].copy_(
-      at::cat({from.slice(0, 0, offset), grown(from.slice(0, offset), max_positions, rule)}));
+  std::shared_ptr<Model> result = derived(model, config);
+  resize_positions(model, *result, rule);
   return result;
+}
+
+Inherited inherit(Model& model, const Model& from) {
+  const bool same_head = have_the_same_head(model.config(), from.config());
+  const std::shared_ptr<Model> source = likened(from, model.config());
+  const auto of_source = source->named_parameters(), of_from = from.named_parameters();
+  const auto passes_on = [&](const std::string& name) { return same_head || is_of_encoder(name); };
+  std::vector<std::pair<at::Tensor, at::Tensor>> copies;  // to, from
+  std::vector<std::string> misfits;
+  Inherited inherited;
+  for (const auto& parameter : model.named_parameters()) {
+    const std::string& name = parameter.key();
+    const at::Tensor* found = of_source.find(name);
+    const at::Tensor* learnt = of_from.find(name);
+    const bool kept = found && learnt && passes_on(name) &&
+                      (found->sizes() == learnt->sizes() || name == kPositions);
+    if (!kept) inherited.fresh.push_back(name);
+    if (!found || !passes_on(name)) continue;
+    if (found->sizes() == parameter->sizes()) {
+      copies.emplace_back(*parameter, *found);
+    } else {
+      misfits.push_back(
+          fmt::format("\"{}\" is {} instead of {}", name, shown(*found), shown(*parameter)));
+    }
+  }
+  if (!misfits.empty()) {
+    throw Error(
+        fmt::format("{} tensors of the model to start from do not fit the new one: {}. Make "
+                    "the [model] tables alike, or leave the keys out.",
+                    misfits.size(), fmt::join(misfits, "; ")));
+  }
+  const auto of_model = model.named_parameters();
+  for (const auto& parameter : of_from) {
+    if (of_model.contains(parameter.key()) && passes_on(parameter.key())) continue;
+    inherited.unused.push_back(parameter.key());
+  }
+  const at::NoGradGuard no_grad;
+  for (auto& [to, value] : copies) to.copy_(value);
+  return inherited;
 }
 
 int64_t longest_sequence(const ModelConfig& config) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "lowrank/models/model.h"
@@ -28,6 +29,18 @@ enum class PositionRule { kTile, kInterpolate };
 // positions grow by `rule`, sinusoids go on. Throws Error unless max_positions is at least the model's,
 // and for Linformer attention of a max_length that is less.
 std::shared_ptr<Model> with_positions(const Model& model, int64_t max_positions, PositionRule rule);
+
+// Copies into `model` what `from` has learnt: the encoder, and the head where both have the same task
+// and the same classes. Attention may differ, as with_attention() changes it; so may the number of
+// layers, and of learned positions, of which the first are taken, tiled where there are fewer. A profile
+// is left behind. What else is new in `model` keeps its values.
+//
+// Throws Error, changing nothing, for all parts of the encoder at once that have other sizes.
+struct Inherited {
+  std::vector<std::string> fresh;   // parameters of `model` that `from` has not
+  std::vector<std::string> unused;  // parameters of `from` that `model` has not
+};
+Inherited inherit(Model& model, const Model& from);
 
 // The most tokens that a sequence may have for the model: positions, Linformer's max_length, a profile's
 // length; INT64_MAX without any of these.

@@ -165,6 +165,11 @@ Model::Model(ModelConfig config) : config_(std::move(config)) {
     nn::initialize_table(output_table_);
   }
   output_bias_ = register_parameter("output_bias", at::zeros({v}));
+  if (!config_.sentence_order) return;
+  order_dense_ = register_module("order_dense", torch::nn::Linear(c, c));
+  order_classifier_ = register_module("order_classifier", torch::nn::Linear(c, 2));
+  nn::initialize(order_dense_);
+  nn::initialize(order_classifier_);
 }
 
 // `states`, where wanted, gets the rows after the embeddings and after each layer.
@@ -263,7 +268,15 @@ at::Tensor Model::answer_loss(const nn::Embedded& rows, const at::Tensor& labels
   return loss;
 }
 
-at::Tensor Model::loss(const Inputs& inputs, const at::Tensor& labels) {
+at::Tensor Model::order_logits(const nn::Embedded& rows) {
+  TORCH_CHECK_VALUE(
+      config_.sentence_order,
+      "lowrank::models::Model: the model has no head for the order of sentences. Make "
+      "it with sentence_order = true.");
+  return order_classifier_(at::tanh(order_dense_(first_rows(rows))));
+}
+
+at::Tensor Model::loss(const Inputs& inputs, const at::Tensor& labels, const at::Tensor& order) {
   const nn::Embedded rows = encode(inputs);
   const int64_t sequences = rows.offsets.numel() - 1;
   const bool about_rows =
@@ -292,8 +305,10 @@ at::Tensor Model::loss(const Inputs& inputs, const at::Tensor& labels) {
   if (answers) return answer_loss(rows, labels);
   if (config_.task == Task::kMaskedLanguageModel) {  // the output layer is the largest by far
     const at::Tensor labelled = labels.ne(kNoLoss).nonzero().squeeze(1);
-    return cross_entropy(head_of_rows(rows.x.index_select(0, labelled.to(rows.x.device()))),
-                         labels.index_select(0, labelled));
+    const at::Tensor loss =
+        cross_entropy(head_of_rows(rows.x.index_select(0, labelled.to(rows.x.device()))),
+                      labels.index_select(0, labelled));
+    return order.defined() ? loss + cross_entropy(order_logits(rows), order) : loss;
   }
   const at::Tensor logits = head(rows);
   if (config_.task == Task::kClassification && classifier_->options.out_features() == 1) {

@@ -41,8 +41,8 @@ struct Inputs {
 //
 // Parameters start as nn/initialize.h, nn/embeddings.h and nn/attention.h say, drawn from LibTorch's
 // default generator: at::manual_seed makes them repeatable. Names: embeddings.*, layers.<i>.*,
-// final_norm.*, dense.*, classifier.*, head_norm.*, output_table, output_bias and, for layerwise
-// sharing, shared_e.
+// final_norm.*, dense.*, classifier.*, head_norm.*, output_table, output_bias, with sentence_order
+// order_dense.* and order_classifier.*, and, for layerwise sharing, shared_e.
 class Model : public torch::nn::Module {
  public:
   explicit Model(ModelConfig config);
@@ -65,6 +65,10 @@ class Model : public torch::nn::Module {
   // The same of what pool() returned; for tasks that are not about tokens.
   at::Tensor head_of_pooled(const at::Tensor& pooled);
 
+  // With sentence_order: [b, 2], scores of texts in their order and of texts that were swapped, from a
+  // sequence's first row: dense -> tanh -> linear.
+  at::Tensor order_logits(const nn::Embedded& rows);
+
   // Mean loss; -100 labels nothing, and where all labels do the loss is zero.
   //
   //   classification           [b] int64: cross-entropy. With one class [b] of numbers: squared error
@@ -74,7 +78,10 @@ class Model : public torch::nn::Module {
   //                            first and last token over the sequence; a place outside labels nothing
   //   multiple choice          [b / choices] int64: the right one of each run of sequences
   //   retrieval                [b] int64: cross-entropy, of 2 b sequences
-  at::Tensor loss(const Inputs& inputs, const at::Tensor& labels);
+  //
+  // `order` [b] int64, for a model with sentence_order: 1 where a sequence's texts were swapped, else 0;
+  // its cross-entropy is added.
+  at::Tensor loss(const Inputs& inputs, const at::Tensor& labels, const at::Tensor& order = {});
 
  private:
   nn::Embedded walk(const Inputs& inputs, std::vector<at::Tensor>* states);
@@ -91,6 +98,7 @@ class Model : public torch::nn::Module {
   torch::nn::LayerNorm head_norm_{nullptr};   // masked language model, and the two below
   at::Tensor output_table_;                   // without tied_output
   at::Tensor output_bias_;
+  torch::nn::Linear order_dense_{nullptr}, order_classifier_{nullptr};  // sentence_order
 };
 
 // Numbers that training changes.

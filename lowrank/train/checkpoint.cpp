@@ -10,6 +10,7 @@
 
 #include "lowrank/base/file.h"
 #include "lowrank/models/model_directory.h"
+#include "lowrank/text/tokenizer_files.h"
 #include "lowrank/train/inputs.h"
 
 namespace lowrank::train {
@@ -34,6 +35,8 @@ void save_model_files(const std::filesystem::path& folder, const models::Model& 
                       const Recipe& recipe) {
   models::save_model(model, folder);
   save_recipe(recipe, folder);
+  const bool has_files = model.config().tokenizer == "files";
+  if (has_files) text::copy_tokenizer_files(recipe.model.tokenizer, folder);
 }
 
 }  // namespace

@@ -4,35 +4,17 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <sstream>
 
 #include "lowrank/base/file.h"
+#include "lowrank/train/learning_curve.h"
 
 namespace lowrank::train {
-namespace {
-
-constexpr const char* kLinesFile = "metrics.jsonl";
-
-// The lines up to `last_step`. The line after them may have been cut off by whatever ended the run.
-std::vector<Json> lines_until(const std::filesystem::path& path, int64_t last_step) {
-  std::vector<Json> kept;
-  std::istringstream lines(read_file(path));
-  for (std::string line; std::getline(lines, line);) {
-    Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_discarded() || json.value("step", last_step + 1) > last_step) break;
-    kept.push_back(std::move(json));
-  }
-  return kept;
-}
-
-}  // namespace
-
 MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<int64_t> resumed_step)
     : folder_(folder), events_(folder) {
-  const std::filesystem::path path = folder / kLinesFile;
+  const std::filesystem::path path = folder / kMetricsFile;
   std::string text;
   if (resumed_step && std::filesystem::exists(path)) {
-    for (const Json& line : lines_until(path, *resumed_step)) {
+    for (const Json& line : logged_lines(folder, *resumed_step)) {
       text += line.dump() + "\n";
       add_point(line);
     }
@@ -83,7 +65,7 @@ void MetricsLog::append(const Json& line) {
   lines_ << line.dump() << "\n" << std::flush;
   if (!lines_) {
     throw Error(fmt::format("{}: a line could not be written. Free space on the disk and resume.",
-                            (folder_ / kLinesFile).string()));
+                            (folder_ / kMetricsFile).string()));
   }
   add_point(line);
 }

@@ -7,7 +7,9 @@
 #include <limits>
 
 #include "lowrank/base/file.h"
+#include "lowrank/data/glob.h"
 #include "lowrank/data/glue.h"
+#include "lowrank/train/trainer.h"
 
 namespace lowrank::train {
 namespace {
@@ -84,24 +86,68 @@ void check_lengths(const Recipe& recipe, const std::string& where) {
                   embeddings.max_positions * embeddings.patch));
 }
 
+// Joined documents have no labels.
+void check_packed(const Recipe& recipe, const std::string& where) {
+  if (!recipe.data.packed || recipe.model.task == models::Task::kMaskedLanguageModel) return;
+  throw Error(fmt::format(
+      "{}: data.packed = true joins documents, and a {} reads each alone. Leave it out.", where,
+      models::in_words(recipe.model.task)));
+}
+
+// Two halves of a text that is cut to size are not next to each other, and tokens tell them apart.
+void check_sentence_order(const Recipe& recipe, const std::string& where) {
+  if (!recipe.model.sentence_order) return;
+  const char* missing = nullptr;
+  if (!recipe.train.special_tokens) missing = "train.special_tokens = true";
+  if (!recipe.data.packed && recipe.data.on_overflow != "chunk") {
+    missing = "data.on_overflow = \"chunk\" or data.packed = true";
+  }
+  if (!missing) return;
+  throw Error(fmt::format("{}: model.sentence_order = true without {}. Add it.", where, missing));
+}
+
 void check(const Recipe& recipe, const std::string& where) {
   check_limits(recipe.train, where);
   check_task(recipe, where);
   check_pairs(recipe, where);
   check_pooling(recipe, where);
+  check_packed(recipe, where);
+  check_sentence_order(recipe, where);
   check_lengths(recipe, where);
 }
 
-Recipe read_recipe(const Json& json, const std::string& where) {
-  Recipe recipe;
+// Over what `recipe` has.
+void read_recipe(const Json& json, const std::string& where, Recipe& recipe) {
   read_config(json, where, [&](ConfigFields& fields) { describe(fields, recipe); });
-  return recipe;
+}
+
+// The string at `pointer` with its variables expanded, also in `json`; empty where there is none.
+std::string expanded(Json& json, const char* pointer) {
+  const Json::json_pointer place(pointer);
+  if (!json.contains(place) || !json[place].is_string()) return {};
+  const std::string value = data::expand_variables(json[place].get<std::string>());
+  json[place] = value;
+  return value;
+}
+
+// The configuration of the model in `folder`, less what belongs to its task alone.
+models::ModelConfig starting_config(const std::string& folder) {
+  const TrainedModel from = load_trained(folder);
+  models::ModelConfig config = from.model->config();
+  const models::ModelConfig defaults;
+  config.task = defaults.task;
+  config.classes = defaults.classes;
+  config.head_activation = defaults.head_activation;
+  config.compat = defaults.compat;
+  if (config.tokenizer == "files") config.tokenizer = from.folder.string();
+  return config;
 }
 
 }  // namespace
 
 void describe(ConfigFields& fields, TrainOptions& options) {
   fields.text("output", options.output);
+  fields.text("start_from", options.start_from);
   fields.number("steps", options.steps, 0, kMost);
   fields.number("epochs", options.epochs, 0, 1e9);
   fields.number("minutes", options.minutes, 0, 1e9);
@@ -157,7 +203,15 @@ Recipe load_recipe(const std::filesystem::path& path, const std::vector<std::str
   const std::string where = path.string();
   Json json = parse_toml(read_file(path), where);
   for (const std::string& setting : settings) set_config_value(json, setting);
-  Recipe recipe = read_recipe(json, where);
+  const std::string start_from = expanded(json, "/train/start_from");
+  const std::string tokenizer = expanded(json, "/model/tokenizer");
+  Recipe recipe;
+  if (!start_from.empty()) {
+    recipe.model = starting_config(start_from);
+  } else if (!tokenizer.empty()) {
+    recipe.model.embeddings.vocabulary = text::make_tokenizer(tokenizer)->vocabulary();
+  }
+  read_recipe(json, where, recipe);
   data::require_sources(recipe.data, where + ": data");
   return recipe;
 }
@@ -168,11 +222,27 @@ void save_recipe(const Recipe& recipe, const std::filesystem::path& folder) {
 
 Recipe load_saved_recipe(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / kSavedRecipe;
-  return read_recipe(parse_json(read_file(path), path.string()), path.string());
+  Recipe recipe;
+  read_recipe(parse_json(read_file(path), path.string()), path.string(), recipe);
+  return recipe;
 }
 
 bool has_saved_recipe(const std::filesystem::path& folder) {
   return std::filesystem::exists(folder / kSavedRecipe);
+}
+
+data::Splits load_data(const Recipe& recipe,
+                       const std::function<void(int64_t, int64_t)>& progress) {
+  data::Splits splits = data::load_splits(recipe.data, progress);
+  const bool cut = recipe.data.on_overflow == "chunk";
+  if (!recipe.data.packed && !cut) return splits;
+  const auto tokenizer = text::make_tokenizer(recipe.model.tokenizer);
+  const data::BatchOptions options = batch_options(recipe);
+  for (data::Dataset* dataset : {&splits.train, &splits.validation, &splits.test}) {
+    *dataset = recipe.data.packed ? data::pack(*dataset, *tokenizer, options)
+                                  : data::chunk(*dataset, *tokenizer, options);
+  }
+  return splits;
 }
 
 data::BatchOptions batch_options(const Recipe& recipe) {
@@ -186,6 +256,7 @@ data::BatchOptions batch_options(const Recipe& recipe) {
   options.random_window = recipe.train.random_window;
   options.masked = recipe.model.task == models::Task::kMaskedLanguageModel;
   options.separate_pairs = recipe.model.task == models::Task::kRetrieval;
+  options.sentence_order = recipe.model.sentence_order;
   options.mask_share = recipe.train.mask_share;
   options.seed = static_cast<uint64_t>(recipe.train.seed);
   return options;

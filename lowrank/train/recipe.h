@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ enum class Precision { kFloat32, kBfloat16 };
 // The [train] table of a recipe. Keys are the field names.
 struct TrainOptions {
   std::string output = "runs/model";  // the run's folder
+  // A run's or a model's folder whose weights are the first ones (models::inherit); empty: drawn. What
+  // the recipe's [model] leaves out is that model's, its task and its classes aside.
+  std::string start_from = {};
 
   // The run ends when the first of those set is reached (0: not set); one must be.
   int64_t steps = 0;  // optimizer steps
@@ -67,7 +71,9 @@ void describe(ConfigFields& fields, TrainOptions& options);
 void describe(ConfigFields& fields, Recipe& recipe);
 Json to_json(const Recipe& recipe);
 
-// Reads a TOML recipe, applies `settings` ("train.steps=100") and checks every key and value.
+// Reads a TOML recipe, applies `settings` ("train.steps=100") and checks every key and value. Variables
+// in model.tokenizer and train.start_from are expanded as in globs. Without
+// model.embeddings.vocabulary the model's is the tokenizer's.
 Recipe load_recipe(const std::filesystem::path& path,
                    const std::vector<std::string>& settings = {});
 
@@ -75,6 +81,11 @@ Recipe load_recipe(const std::filesystem::path& path,
 void save_recipe(const Recipe& recipe, const std::filesystem::path& folder);
 Recipe load_saved_recipe(const std::filesystem::path& folder);
 bool has_saved_recipe(const std::filesystem::path& folder);
+
+// Reads the recipe's data as training takes them: cut into pieces where data.on_overflow = "chunk",
+// joined first where data.packed. `progress` as of data::load_splits.
+data::Splits load_data(const Recipe& recipe,
+                       const std::function<void(int64_t, int64_t)>& progress = {});
 
 // Batches of the recipe for evaluation, prediction and training.
 data::BatchOptions batch_options(const Recipe& recipe);

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -160,10 +161,41 @@ Recipe measured(const Recipe& recipe, Watcher& watcher) {
                                  [&](const std::string& note) { watcher.on_note(note); });
 }
 
-std::shared_ptr<models::Model> make_model(const Recipe& recipe, bool resume) {
+// A long list of parameters as a message has room for it.
+std::string shown(const std::vector<std::string>& names) {
+  constexpr size_t kMost = 4;
+  if (names.empty()) return "none";
+  const std::string all = fmt::format(
+      "{}", fmt::join(names.begin(),
+                      names.begin() + static_cast<int64_t>(std::min(names.size(), kMost)), ", "));
+  return names.size() > kMost ? fmt::format("{} and {} more", all, names.size() - kMost) : all;
+}
+
+void start_from(const std::string& folder, models::Model& model, Watcher& watcher) {
+  const TrainedModel from = load_trained(folder);
+  const models::Inherited inherited = models::inherit(model, *from.model);
+  watcher.on_note(fmt::format("Starts from {}; new: {}; unused: {}.", from.folder.string(),
+                              shown(inherited.fresh), shown(inherited.unused)));
+}
+
+std::shared_ptr<models::Model> make_model(const Recipe& recipe, bool resume, Watcher& watcher) {
   at::manual_seed(static_cast<uint64_t>(recipe.train.seed));
   if (resume) return models::load_model(fs::path(recipe.train.output) / "last");
-  return std::make_shared<models::Model>(recipe.model);
+  models::ModelConfig config = recipe.model;
+  // Its files are saved with the model, which is then whole wherever its folder goes.
+  if (fs::is_directory(config.tokenizer)) config.tokenizer = "files";
+  const auto model = std::make_shared<models::Model>(config);
+  if (!recipe.train.start_from.empty()) start_from(recipe.train.start_from, *model, watcher);
+  return model;
+}
+
+void check_vocabulary(const models::ModelConfig& config, const text::Tokenizer& tokenizer) {
+  const nn::EmbeddingsOptions& embeddings = config.embeddings;
+  if (tokenizer.vocabulary() <= embeddings.vocabulary) return;
+  throw Error(
+      fmt::format("train: model.embeddings.vocabulary = {}; the tokenizer has {} tokens. Leave "
+                  "the key out to take the tokenizer's number.",
+                  embeddings.vocabulary, tokenizer.vocabulary()));
 }
 
 // Two checkpoints (the new one is written beside the old) of the parameters and AdamW's two moments.
@@ -185,8 +217,9 @@ class Run {
         stop_(stop),
         validation_(at_most(splits.validation, options_.evaluate_most)),
         device_(checked_device(options_.device)),
-        model_(make_model(recipe_, resume)),
+        model_(make_model(recipe_, resume, watcher)),
         tokenizer_(text::make_tokenizer(recipe_.model.tokenizer)) {
+    check_vocabulary(recipe_.model, *tokenizer_);
     model_->to(device_);
     optimizer_.emplace(*model_, options_);
     require_writable(output_, checkpoint_bytes(*model_));
@@ -296,7 +329,7 @@ class Run {
     at::Tensor loss;
     {
       const Autocast autocast(device_, options_.precision);
-      loss = model_->loss(inputs_for(*model_, batch), batch.labels.to(device_));
+      loss = model_->loss(inputs_for(*model_, batch), batch.labels.to(device_), batch.order);
     }
     loss = loss / options_.accumulate;
     loss.backward();
@@ -476,6 +509,13 @@ TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& wat
   return Run(complete, splits, watcher, resume, stop).run();
 }
 
+TrainResult train_or_resume(const Recipe& recipe, const data::Splits& splits, Watcher& watcher,
+                            const std::atomic<bool>& stop) {
+  const fs::path last = fs::path(recipe.train.output) / "last";
+  restore_directory(last);
+  return train(recipe, splits, watcher, /*resume=*/fs::exists(last), stop);
+}
+
 SavedRecipe recipe_of(const std::filesystem::path& folder, const models::ModelConfig& model) {
   if (has_saved_recipe(folder)) return {.recipe = load_saved_recipe(folder), .is_own = true};
   Recipe recipe;
@@ -491,7 +531,8 @@ TrainedModel load_trained(const std::filesystem::path& folder) {
     restore_directory(candidate);
     if (!fs::exists(candidate / "config.json")) continue;
     const std::shared_ptr<models::Model> model = models::load_model(candidate);
-    const SavedRecipe saved = recipe_of(candidate, model->config());
+    SavedRecipe saved = recipe_of(candidate, model->config());
+    if (model->config().tokenizer == "files") saved.recipe.model.tokenizer = candidate.string();
     return {model, saved.recipe, candidate, saved.is_own};
   }
   throw Error(

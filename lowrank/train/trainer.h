@@ -68,6 +68,11 @@ struct TrainResult {
 TrainResult train(const Recipe& recipe, const data::Splits& splits, Watcher& watcher, bool resume,
                   const std::atomic<bool>& stop);
 
+// Trains, or goes on with the run in recipe.train.output where there is one. A run that has ended is
+// left as it is.
+TrainResult train_or_resume(const Recipe& recipe, const data::Splits& splits, Watcher& watcher,
+                            const std::atomic<bool>& stop);
+
 // The recipe in a model's folder. Where there is none, as with models from elsewhere, one that says how
 // such a model is read: sequences as long as it takes and no longer, special tokens unless they are
 // bytes; its data are none.

@@ -16,6 +16,7 @@ namespace lowrank::testing {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -75,6 +76,18 @@ TEST_P(Bench, MeasuresInBfloat16) {
 
 INSTANTIATE_TEST_SUITE_P(All, Bench, ::testing::Values("attention", "layer", "model", "train"),
                          [](const auto& test) { return std::string(test.param); });
+
+TEST(BenchCommand, PrintsThePapersTableWithSizesOfTheKindsOwn) {
+  const Ran ran =
+      lowrank({"bench", "attention", "--n", "32,64", "--heads", "2", "--head-size", "8", "--kinds",
+               "exact,nystrom-4,nystrom-8,linformer-16", "--conv", "0", "--rounds", "1", "--wide"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("nystrom, 4 landmarks"));
+  EXPECT_THAT(ran.out, HasSubstr("memory / time (times less)"));
+  EXPECT_THAT(ran.out, ContainsRegex("nystrom-8 .* MiB / .* ms \\(.*, .*\\)"));
+  EXPECT_EQ(lowrank({"bench", "attention", "--kinds", "nystrom-0"}).status, 2);
+  EXPECT_EQ(lowrank({"bench", "attention", "--kinds", "exact-4"}).status, 2);
+}
 
 TEST(BenchCommand, WritesAllNumbersAsJson) {
   const TemporaryFolder folder;

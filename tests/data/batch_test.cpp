@@ -375,5 +375,36 @@ TEST_F(Masking, IsTheSameInEachEvaluationAndAnotherInEachEpoch) {
   EXPECT_NE(values(batches.next().labels), values(batches.next().labels));
 }
 
+// Every text is cut in two; about half of them are read with the second part first, and say so.
+TEST(SentenceOrder, ReadsHalvesInEitherOrderAndSaysInWhich) {
+  Dataset dataset;
+  for (int i = 0; i < 200; ++i) {
+    dataset.examples.push_back(
+        {.text = "aaaa. bbbb", .pair = {}, .label = -1, .source = "x" + std::to_string(i)});
+  }
+  const BatchOptions options{.special_tokens = true, .masked = true, .sentence_order = true};
+  TrainingBatches batches(dataset, kTokenizer, options);
+  int64_t swapped = 0;
+  for (int64_t step = 0; step < batches.batches_per_epoch(); ++step) {
+    const Batch batch = batches.next();
+    ASSERT_EQ(batch.order.numel(), batch.size());
+    EXPECT_TRUE(batch.segments.defined());
+    for (int64_t i = 0; i < batch.size(); ++i) {
+      const auto begin = batch.offsets[i].item<int64_t>();
+      std::vector<int64_t> tokens =
+          values(batch.tokens.slice(0, begin, batch.offsets[i + 1].item<int64_t>()));
+      const std::vector<int64_t> labels =
+          values(batch.labels.slice(0, begin, batch.offsets[i + 1].item<int64_t>()));
+      for (size_t j = 0; j < tokens.size(); ++j) tokens[j] = labels[j] < 0 ? tokens[j] : labels[j];
+      const bool is_swapped = batch.order[i].item<int64_t>() == 1;
+      EXPECT_EQ(kTokenizer->decode(tokens),
+                is_swapped ? "[CLS] bbbb[SEP]aaaa.[SEP]" : "[CLS]aaaa.[SEP] bbbb[SEP]");
+      swapped += is_swapped;
+    }
+  }
+  EXPECT_GT(swapped, 70);
+  EXPECT_LT(swapped, 130);
+}
+
 }  // namespace
 }  // namespace lowrank::data

@@ -173,5 +173,39 @@ TEST(Chunk, LeavesPairsWholeForEncodeToName) {
                                              "on_overflow = \"truncate\".")));
 }
 
+std::string rejoined(std::string_view text) {
+  const auto [first, second] = halves(text);
+  return std::string(first) + "|" + std::string(second);
+}
+
+TEST(Halves, CutAtTheSentenceNearestToTheMiddleElseAtAWordElseAnywhere) {
+  EXPECT_EQ(rejoined("One is. Two is longer. Three."), "One is.| Two is longer. Three.");
+  EXPECT_EQ(rejoined("first line\nsecond line"), "first line\n|second line");
+  EXPECT_EQ(rejoined("one two three four"), "one two| three four");
+  EXPECT_EQ(rejoined("Oh. A sentence whose end is too far away"),
+            "Oh. A sentence whose| end is too far away");
+  EXPECT_EQ(rejoined("abcdef"), "abc|def");
+  EXPECT_EQ(rejoined("\xC3\xA9\xC3\xA9"), "\xC3\xA9|\xC3\xA9");
+  EXPECT_EQ(rejoined("a"), "a|");
+  EXPECT_EQ(rejoined(""), "|");
+}
+
+TEST(Pack, FillsSequencesAcrossTheEndsOfDocuments) {
+  const Dataset dataset{.examples = {example_of("abcdef"), example_of("gh"), example_of("ijklm")},
+                        .classes = {"x"}};
+  const Dataset packed = pack(dataset, kTokenizer, {.max_length = 6, .special_tokens = true});
+  std::vector<std::string> texts;
+  for (const Example& example : packed.examples) texts.push_back(example.text);
+  EXPECT_THAT(texts, ElementsAre("abcd", "ef\n\n", "gh\n\n", "ijkl", "m"));
+  EXPECT_EQ(packed.examples[0].source, "file.tsv:7");
+  EXPECT_EQ(packed.examples[0].label, -1);
+}
+
+TEST(Pack, RefusesPairs) {
+  const Dataset dataset{.examples = {example_of("ab", "c")}, .classes = {}};
+  EXPECT_THAT([&] { pack(dataset, kTokenizer, {}); },
+              ThrowsMessage<Error>(HasSubstr("file.tsv:7: a pair")));
+}
+
 }  // namespace
 }  // namespace lowrank::data

@@ -14,6 +14,9 @@ namespace {
 
 using lowrank::testing::max_error;
 using lowrank::testing::small_config;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
@@ -105,6 +108,66 @@ TEST(WithPositions, RefusesFewerAndALinformerThatTakesLess) {
   const Model linformer(small_config(LinformerOptions{.projected = 5, .max_length = 33}));
   EXPECT_THAT([&] { with_positions(linformer, 40, PositionRule::kTile); },
               ThrowsMessage<Error>(HasSubstr("max_length = 33")));
+}
+
+TEST(Inherit, TakesTheEncoderAndLeavesAnotherTasksHead) {
+  Model from(small_config(ExactOptions{}, Task::kMaskedLanguageModel));
+  Model model(small_config(NystromOptions{.landmarks = 33, .conv = 5}));
+  const Inherited inherited = inherit(model, from);
+  EXPECT_THAT(inherited.fresh, ElementsAre("layers.0.attention.filter", "layers.1.attention.filter",
+                                           "classifier.weight", "classifier.bias"));
+  EXPECT_THAT(inherited.unused, ElementsAre("dense.weight", "dense.bias", "head_norm.weight",
+                                            "head_norm.bias", "output_bias"));
+  // With so many landmarks Nystrom attention is exact, and the new convolution does nothing.
+  EXPECT_LE(max_error(rows(model, 20), rows(from, 20)), 1e-5);
+}
+
+TEST(Inherit, TakesAllOfAModelOfTheSameTask) {
+  for (const auto& [name, kind] : lowrank::testing::attention_kinds()) {
+    Model from(small_config(kind)), model(small_config(kind));
+    const Inherited inherited = inherit(model, from);
+    EXPECT_TRUE(inherited.fresh.empty() && inherited.unused.empty()) << name;
+    for (const auto& parameter : from.named_parameters()) {
+      EXPECT_TRUE(at::equal(parameter.value(), model.named_parameters()[parameter.key()]))
+          << name << " " << parameter.key();
+    }
+  }
+}
+
+TEST(Inherit, TakesFewerLayersAndFewerOrMorePositions) {
+  ModelConfig small = small_config(ExactOptions{});
+  small.layers = 1;
+  small.embeddings.max_positions = 10;
+  ModelConfig large = small;
+  large.embeddings.max_positions = 50;
+  Model from(small_config(ExactOptions{})), shorter(small), longer(large);
+  EXPECT_THAT(inherit(shorter, from).unused, Contains("layers.1.attention.query.weight"));
+  EXPECT_TRUE(inherit(longer, from).fresh.empty());
+  const auto positions = [](Model& model) {
+    return model.named_parameters()["embeddings.positions"];
+  };
+  EXPECT_TRUE(at::equal(positions(shorter), positions(from).slice(0, 0, 10)));
+  EXPECT_TRUE(at::equal(positions(longer).slice(0, 0, 33), positions(from)));
+  EXPECT_TRUE(at::equal(positions(longer).slice(0, 33), positions(from).slice(0, 0, 17)));
+}
+
+TEST(Inherit, DrawsAProjectionOfAnotherSizeAnew) {
+  Model from(small_config(LinformerOptions{.projected = 5, .max_length = 33}));
+  Model model(small_config(LinformerOptions{.projected = 7, .max_length = 33}));
+  EXPECT_THAT(inherit(model, from).fresh, Contains("layers.0.attention.e"));
+  EXPECT_TRUE(rows(model, 20).isfinite().all().item<bool>());
+}
+
+TEST(Inherit, NamesEveryPartOfAnotherSizeAndChangesNothing) {
+  ModelConfig wide = small_config(ExactOptions{});
+  wide.feed_forward = 24;
+  Model from(small_config(ExactOptions{})), model(wide);
+  const at::Tensor before = model.named_parameters()["embeddings.tokens"].clone();
+  EXPECT_THAT(
+      [&] { inherit(model, from); },
+      ThrowsMessage<Error>(
+          AllOf(HasSubstr("6 tensors"), HasSubstr("is Float [20, 12] instead of Float [24, 12]"))));
+  EXPECT_TRUE(at::equal(model.named_parameters()["embeddings.tokens"], before));
 }
 
 }  // namespace

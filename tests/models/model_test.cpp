@@ -253,5 +253,25 @@ TEST(Model, RefusesLabelsOfAnotherBatch) {
       ThrowsMessage<c10::ValueError>(HasSubstr("2 are needed, one a sequence")));
 }
 
+TEST(Model, LearnsTheOrderOfSentencesBesideTheMaskedTokens) {
+  ModelConfig config = testing::small_config(ExactOptions{}, Task::kMaskedLanguageModel);
+  config.sentence_order = true;
+  Model model(config);
+  const Inputs inputs{at::arange(6, at::kLong), at::tensor({0, 2, 6}, at::kLong), {}};
+  const at::Tensor labels = at::tensor({-100, 3, -100, -100, -100, 4}, at::kLong);
+  const at::Tensor order = at::tensor({1, 0}, at::kLong);
+  const at::Tensor scores = model.order_logits(model.encode(inputs));
+  EXPECT_EQ(scores.sizes(), (at::IntArrayRef{2, 2}));
+  const at::Tensor both = model.loss(inputs, labels, order);
+  EXPECT_LE(
+      testing::max_error(both, model.loss(inputs, labels) + at::cross_entropy_loss(scores, order)),
+      1e-6);
+  both.backward();
+  EXPECT_TRUE(model.named_parameters()["order_dense.weight"].grad().defined());
+  EXPECT_THROW(Model(testing::small_config(ExactOptions{}, Task::kMaskedLanguageModel))
+                   .order_logits(model.encode(inputs)),
+               c10::ValueError);
+}
+
 }  // namespace
 }  // namespace lowrank::models

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
+#include "lowrank/models/model_directory.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/train/synthetic.h"
 
@@ -129,6 +132,42 @@ TEST_F(LoadRecipe, SaysHowBatchesAreMade) {
   EXPECT_FALSE(options.masked);
   recipe.model.task = models::Task::kMaskedLanguageModel;
   EXPECT_TRUE(batch_options(recipe).masked);
+}
+
+TEST_F(LoadRecipe, AsksForWhatPackedDataAndSentenceOrderNeed) {
+  expect_error([&] { load(kRecipe, {"data.packed=true"}); }, {"data.packed", "classifier"});
+  const std::vector<std::string> language = {"model.task=masked_language_model",
+                                             "model.embeddings={}", "data.max_length=64",
+                                             "model.sentence_order=true"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), language.begin(), language.end());
+    return load(kRecipe, more);
+  };
+  expect_error([&] { with({"train.special_tokens=true"}); }, {"sentence_order", "data.packed"});
+  expect_error([&] { with({"data.packed=true"}); }, {"sentence_order", "train.special_tokens"});
+  EXPECT_TRUE(
+      batch_options(with({"data.packed=true", "train.special_tokens=true"})).sentence_order);
+}
+
+TEST_F(LoadRecipe, TakesWhatItLeavesOutFromTheModelToStartFrom) {
+  models::ModelConfig config;
+  config.width = 24;
+  config.layers = 3;
+  config.task = models::Task::kMaskedLanguageModel;
+  config.attention = {ExactOptions{}};
+  const std::filesystem::path from = folder_.path() / "from";
+  std::filesystem::create_directories(from);
+  models::save_model(models::Model(config), from);
+  const std::string recipe_text =
+      "[data.classes]\na = \"/a\"\nb = \"/b\"\n[model]\nlayers = 2\n[train]\nsteps = 1\n"
+      "start_from = \"${FROM}\"\n";
+  ::setenv("FROM", from.c_str(), 1);
+  const Recipe recipe = load(recipe_text, {"data.max_length=64"});
+  EXPECT_EQ(recipe.train.start_from, from.string());
+  EXPECT_EQ(recipe.model.width, 24);
+  EXPECT_EQ(recipe.model.layers, 2);
+  EXPECT_EQ(recipe.model.task, models::Task::kClassification);
+  EXPECT_TRUE(std::holds_alternative<ExactOptions>(recipe.model.attention[0]));
 }
 
 }  // namespace
