@@ -200,6 +200,8 @@ models::ModelConfig model_of(const BenchFlags& flags) {
       throw Misuse(error.what());
     }
   }
+  // A text costs a retrieval model what it costs a classifier.
+  if (config.task == models::Task::kRetrieval) config.task = models::Task::kClassification;
   const bool classifies = config.task == models::Task::kClassification;
   if (classifies && config.classes.empty()) config.classes = {"a", "b"};  // else the data's
   return config;

@@ -73,10 +73,11 @@ train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const Eva
 
 void require_measurable(const train::TrainedModel& trained, const EvalFlags& flags) {
   const models::Task task = trained.model->config().task;
-  if (task != models::Task::kClassification && task != models::Task::kTokenClassification &&
+  if (!models::is_about_classes(task) && task != models::Task::kTokenClassification &&
       task != models::Task::kMaskedLanguageModel) {
     throw Error(fmt::format(
-        "{} is {} {}; eval measures classifiers, of tokens too, and masked language models. Use "
+        "{} is {} {}; eval measures classifiers, of tokens and of pairs too, and masked language "
+        "models. Use "
         "\"lowrank {}\" with it.",
         trained.folder.string(), task == models::Task::kEncoder ? "an" : "a",
         models::in_words(task), serve::command_for(task)));

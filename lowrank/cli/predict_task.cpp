@@ -10,6 +10,7 @@
 #include "lowrank/cli/quantity.h"
 #include "lowrank/serve/answer.h"
 #include "lowrank/serve/classify.h"
+#include "lowrank/serve/compare.h"
 #include "lowrank/serve/token_labels.h"
 
 namespace lowrank::cli {
@@ -37,23 +38,27 @@ Json span_json(const text::Span& bytes, const text::Span& characters) {
 
 std::string range(const text::Span& span) { return fmt::format("{}-{}", span.begin, span.end); }
 
+// A class for a text or, of a retrieval model, for two.
 class Classification final : public OfOneModel {
  public:
   using OfOneModel::OfOneModel;
 
   serve::Reading read(const serve::TextInput& input) const override {
-    return serve::read(model_, input, options_.pieces);
+    return compares() ? serve::read_two(model_, input, options_.pieces)
+                      : serve::read(model_, input, options_.pieces);
   }
 
   std::vector<Prediction> predict(const std::vector<serve::Reading>& readings) const override {
+    const auto classify = compares() ? serve::compare : serve::classify;
     std::vector<Prediction> predictions;
-    for (const auto& values : serve::classify(model_, readings, options_.token_budget)) {
+    for (const auto& values : classify(model_, readings, options_.token_budget)) {
       predictions.push_back(classes().size() == 1 ? number(values[0]) : labels(values));
     }
     return predictions;
   }
 
  private:
+  bool compares() const { return model_.model->config().task == models::Task::kRetrieval; }
   const std::vector<std::string>& classes() const { return model_.model->config().classes; }
 
   Prediction number(double value) const {
@@ -207,6 +212,7 @@ std::unique_ptr<PredictTask> make_predict_task(const serve::TextModel& model,
   const models::Task task = model.model->config().task;
   switch (task) {
     case models::Task::kClassification:
+    case models::Task::kRetrieval:
       return std::make_unique<Classification>(model, options);
     case models::Task::kTokenClassification:
       return std::make_unique<TokenLabels>(model, options);

@@ -17,7 +17,9 @@
 #include "lowrank/cli/embed_command.h"
 #include "lowrank/cli/eval_command.h"
 #include "lowrank/cli/fill_command.h"
+#include "lowrank/cli/generate_command.h"
 #include "lowrank/cli/info_command.h"
+#include "lowrank/cli/lra_command.h"
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_command.h"
 #include "lowrank/cli/search_command.h"
@@ -54,6 +56,9 @@ std::vector<Command> add_commands(CLI::App& program) {
       add_command<ConvertFlags>(program, "convert", "Bring a model over, give it other attention"),
       add_command<VocabularyFlags>(program, "vocabulary", "Make a tokenizer out of texts"),
       add_command<DataFlags>(program, "data", "Show what a recipe's data holds"),
+      add_command<GenerateFlags>(program, "generate",
+                                 "Make ListOps expressions or Pathfinder images"),
+      add_command<LraFlags>(program, "lra", "Run the tasks of Long Range Arena"),
       add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),
       add_command<BaselineFlags>(program, "baseline", "Measure a simple model on a recipe's data"),
       add_command<BenchFlags>(program, "bench", "Measure time and memory of the attention kinds"),

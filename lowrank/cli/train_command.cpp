@@ -31,7 +31,7 @@ void print_result(const train::TrainResult& result, const std::string& quality,
   console.out << fmt::format("best model: {}{}\n", folder,
                              quality.empty() ? "" : fmt::format(" (validation: {})", quality));
   console.out << fmt::format("next: lowrank eval {}\n", recipe.train.output);
-  if (recipe.model.task == models::Task::kClassification) {
+  if (models::is_about_classes(recipe.model.task)) {
     console.out << fmt::format("      lowrank predict {} FILE...\n", recipe.train.output);
   }
 }

@@ -120,10 +120,11 @@ class BatchBuilder {
     }
     lengths_.reserve(dataset.examples.size());
     for (const Example& example : dataset.examples) {
-      const EncodedExample encoded = options.sentence_order
-                                         ? encode(as_pair(example, false), *tokenizer_, options)
-                                         : encode(example, *tokenizer_, options);
-      lengths_.push_back(std::ssize(encoded.tokens));
+      int64_t length = 0;
+      for (const EncodedExample& sequence : sequences_of(example, /*swapped=*/false, 0)) {
+        length += std::ssize(sequence.tokens);
+      }
+      lengths_.push_back(length);
     }
   }
 
@@ -137,31 +138,29 @@ class BatchBuilder {
     for (const int64_t index : indices) {
       const Example& example = dataset_.examples[static_cast<size_t>(index)];
       const uint64_t state = random_windows ? window_state(epoch, index) : 0;
-      EncodedExample encoded;
-      if (options_.sentence_order) {
-        const bool swapped = random_of(Stream::kOrder, options_, epoch, index).below(2) == 1;
-        encoded = encode(as_pair(example, swapped), *tokenizer_, options_);
-        order.push_back(swapped ? 1 : 0);
-      } else {
-        encoded = encode(example, *tokenizer_, options_, state);
-      }
-      if (options_.masked) {
-        const std::vector<int64_t> masked =
-            mask_tokens(encoded.tokens, *tokenizer_, options_.mask_share,
-                        random_of(Stream::kMask, options_, epoch, index));
-        labels.insert(labels.end(), masked.begin(), masked.end());
-      } else if (dataset_.label_kind == LabelKind::kTag) {
-        encoded.labels.resize(encoded.tokens.size(), kNoLoss);
-        labels.insert(labels.end(), encoded.labels.begin(), encoded.labels.end());
-      } else {
+      const bool swapped = options_.sentence_order &&
+                           random_of(Stream::kOrder, options_, epoch, index).below(2) == 1;
+      order.push_back(swapped ? 1 : 0);
+      if (!options_.masked && dataset_.label_kind != LabelKind::kTag) {
         labels.push_back(example.label);
         numbers.push_back(static_cast<float>(example.number));
       }
-      has_pairs |= !encoded.segments.empty();
-      encoded.segments.resize(encoded.tokens.size(), 0);
-      tokens.insert(tokens.end(), encoded.tokens.begin(), encoded.tokens.end());
-      segments.insert(segments.end(), encoded.segments.begin(), encoded.segments.end());
-      offsets.push_back(std::ssize(tokens));
+      for (EncodedExample& encoded : sequences_of(example, swapped, state)) {
+        if (options_.masked) {
+          const std::vector<int64_t> masked =
+              mask_tokens(encoded.tokens, *tokenizer_, options_.mask_share,
+                          random_of(Stream::kMask, options_, epoch, index));
+          labels.insert(labels.end(), masked.begin(), masked.end());
+        } else if (dataset_.label_kind == LabelKind::kTag) {
+          encoded.labels.resize(encoded.tokens.size(), kNoLoss);
+          labels.insert(labels.end(), encoded.labels.begin(), encoded.labels.end());
+        }
+        has_pairs |= !encoded.segments.empty();
+        encoded.segments.resize(encoded.tokens.size(), 0);
+        tokens.insert(tokens.end(), encoded.tokens.begin(), encoded.tokens.end());
+        segments.insert(segments.end(), encoded.segments.begin(), encoded.segments.end());
+        offsets.push_back(std::ssize(tokens));
+      }
     }
     const bool are_numbers = !options_.masked && dataset_.label_kind == LabelKind::kNumber;
     return {.tokens = to_tensor(tokens),
@@ -173,6 +172,13 @@ class BatchBuilder {
   }
 
  private:
+  // Windows of texts are for those that stay in one piece.
+  std::vector<EncodedExample> sequences_of(const Example& example, bool swapped,
+                                           uint64_t state) const {
+    if (!options_.sentence_order) return encode_sequences(example, *tokenizer_, options_, state);
+    return {encode(as_pair(example, swapped), *tokenizer_, options_)};
+  }
+
   uint64_t window_state(int64_t epoch, int64_t example) const {
     return random_of(Stream::kWindow, options_, epoch, example).next() | 1;  // 0 means no window
   }

@@ -24,9 +24,10 @@ struct Batch {
   // A tag stands at the first token of its word.
   at::Tensor labels;
   at::Tensor order;  // [b] int64, 1 where texts were swapped; undefined without sentence_order
-  std::vector<int64_t> indices;  // of the examples in their dataset
+  // Of the examples in their dataset; half as many as sequences where a pair is two.
+  std::vector<int64_t> indices;
 
-  int64_t size() const { return offsets.numel() - 1; }
+  int64_t size() const { return static_cast<int64_t>(indices.size()); }  // examples
   int64_t total() const { return tokens.numel(); }
 };
 
@@ -40,6 +41,7 @@ struct BatchOptions {
   bool special_tokens = false;  // around the texts, as the tokenizer's template says
   double random_window = 0;     // training: share of longer examples read from a random position
   bool masked = false;          // masked language model
+  bool separate_pairs = false;  // a pair is two sequences of their own, one after the other
   double mask_share = 0.15;     // of the tokens; of these 80 % MASK, 10 % random, 10 % kept
   // Masked language model: each text is cut in two near its middle, at the end of a sentence where there
   // is one, and the halves are read as a pair, one time in two in the wrong order.
@@ -59,6 +61,13 @@ struct EncodedExample {
 };
 EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options, uint64_t random_state = 0);
+
+// The sequences that a batch holds of one example: encode()'s, or with separate_pairs one of each text,
+// where max_length is that of each. Throws Error for an example without a pair then.
+std::vector<EncodedExample> encode_sequences(const Example& example,
+                                             const text::Tokenizer& tokenizer,
+                                             const BatchOptions& options,
+                                             uint64_t random_state = 0);
 
 // The text in two parts, both not empty unless it is of one character: cut after the end of a sentence
 // or the line that is nearest to the middle, if that is in the middle half; else between two words, else

@@ -53,9 +53,9 @@ void classes_from_json(const Json& json, const std::string& place, DataOptions& 
 
 const std::vector<std::pair<std::string, Format>>& formats() {
   static const std::vector<std::pair<std::string, Format>> all = {
-      {"files", Format::kFiles}, {"tsv", Format::kTsv},   {"jsonl", Format::kJsonl},
-      {"text", Format::kText},   {"glue", Format::kGlue}, {"imdb", Format::kImdb},
-      {"conll", Format::kConll}};
+      {"files", Format::kFiles}, {"tsv", Format::kTsv},      {"jsonl", Format::kJsonl},
+      {"text", Format::kText},   {"glue", Format::kGlue},    {"imdb", Format::kImdb},
+      {"conll", Format::kConll}, {"images", Format::kImages}};
   return all;
 }
 
@@ -102,6 +102,9 @@ void check(const std::string& place, const DataOptions& options) {
           "pair_column is not for format = \"text\". Remove it.");
   require(options.format == Format::kText || options.document_separator.empty(),
           "document_separator is for format = \"text\". Remove it.");
+  require(
+      options.validation_last == 0 || (reads_globs(options.format) && options.validation.empty()),
+      "validation_last is of the rows of train, for want of validation files. Remove one.");
   require(options.min_bytes <= options.max_bytes,
           fmt::format("min_bytes = {}; it must be at most max_bytes = {}.", options.min_bytes,
                       options.max_bytes));
@@ -315,6 +318,20 @@ std::vector<Row> read_all(const std::vector<std::string>& patterns, const DataOp
   return rows;
 }
 
+// Takes the last `count` rows away.
+std::vector<Row> take_last(std::vector<Row>& rows, int64_t count) {
+  if (count >= std::ssize(rows)) {
+    throw Error(
+        fmt::format("data: validation_last = {}; train has {} rows, and some must be left. Lower "
+                    "it.",
+                    count, rows.size()));
+  }
+  const auto first = rows.end() - count;
+  std::vector<Row> last(std::make_move_iterator(first), std::make_move_iterator(rows.end()));
+  rows.erase(first, rows.end());
+  return last;
+}
+
 SplitRows read_globs(const DataOptions& options, BadRows& bad, const Progress& progress) {
   const auto read = [&](const auto& patterns) -> std::optional<std::vector<Row>> {
     if (patterns.empty()) return std::nullopt;
@@ -344,6 +361,7 @@ RowSplits load_rows(const DataOptions& options, BadRows& bad, DataReport& report
   require_any(read.train, report);
   RowSplits splits;
   splits.classes = classes_of(read.train, options, report);
+  if (options.validation_last > 0) read.validation = take_last(read.train, options.validation_last);
   splits.has_validation = read.validation.has_value();
   splits.has_test = read.test.has_value();
   const double test_share = splits.has_test ? 0 : options.test_share;
@@ -422,6 +440,7 @@ void describe(ConfigFields& fields, DataOptions& options) {
                 {{"class", LabelKind::kClass}, {"number", LabelKind::kNumber}});
   fields.texts("labels", options.labels);
   fields.text("document_separator", options.document_separator);
+  fields.number("validation_last", options.validation_last, 0, kMost);
   fields.number("validation_share", options.validation_share, 0.0, 0.9);
   fields.number("test_share", options.test_share, 0.0, 0.9);
   fields.flag("skip_bad", options.skip_bad);

@@ -12,7 +12,7 @@
 
 namespace lowrank::data {
 
-enum class Format { kFiles, kTsv, kJsonl, kText, kGlue, kImdb, kConll };
+enum class Format { kFiles, kTsv, kJsonl, kText, kGlue, kImdb, kConll, kImages };
 
 // What the label of an example is: one of the classes, a number, or a class for each word.
 enum class LabelKind { kClass, kNumber, kTag };
@@ -40,7 +40,7 @@ struct DataOptions {
   std::string task;
 
   // tsv, jsonl: columns or keys by name; text: only `text` files of documents; conll: a word and its
-  // label a line. Files of tsv, text, jsonl and conll may be packed (.gz, .xz).
+  // label a line; images: what images.h reads, a pixel a byte. All of these files may be packed (.gz, .xz).
   std::vector<std::string> train, validation, test;  // globs; validation and test may be absent
   std::vector<std::string> columns;  // tsv: the names of the columns of files without a header line
   bool tabs_in_last_column = false;  // tsv: tabs beyond the number of columns belong to the last
@@ -52,6 +52,8 @@ struct DataOptions {
   std::string document_separator;  // text: a line that ends a document; empty: a blank line
 
   // Where a format has no validation or test of its own, this share of train by content hash.
+  // Or without a validation of its own, this many last rows of train; 0: a share.
+  int64_t validation_last = 0;
   double validation_share = 0.1;
   double test_share = 0.1;
   bool skip_bad = false;       // count and leave out bad rows instead of failing

@@ -143,6 +143,24 @@ EncodedExample encode(const Example& example, const text::Tokenizer& tokenizer,
           .truncated = of_texts > room};
 }
 
+std::vector<EncodedExample> encode_sequences(const Example& example,
+                                             const text::Tokenizer& tokenizer,
+                                             const BatchOptions& options, uint64_t random_state) {
+  if (!options.separate_pairs) return {encode(example, tokenizer, options, random_state)};
+  if (example.pair.empty()) {
+    throw Error(fmt::format(
+        "{}: there is one text; a retrieval model compares two. Name the second in pair_column.",
+        example.source));
+  }
+  std::vector<EncodedExample> sequences;
+  for (const std::string* text : {&example.text, &example.pair}) {
+    const Example alone{
+        .text = *text, .pair = {}, .label = example.label, .source = example.source};
+    sequences.push_back(encode(alone, tokenizer, options, random_state));
+  }
+  return sequences;
+}
+
 std::pair<std::string_view, std::string_view> halves(std::string_view text) {
   const size_t size = text.size(), middle = size / 2;
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };

@@ -11,6 +11,7 @@
 #include "lowrank/base/config.h"
 #include "lowrank/base/error.h"
 #include "lowrank/data/conll.h"
+#include "lowrank/data/images.h"
 #include "lowrank/data/lines.h"
 #include "lowrank/data/unpacked.h"
 #include "lowrank/text/utf8.h"
@@ -249,6 +250,8 @@ std::vector<Row> read_rows(const std::string& path, const DataOptions& options, 
       return Reader(path, options, bad).jsonl();
     case Format::kConll:
       return read_conll(path, bad);
+    case Format::kImages:
+      return read_image_rows(path);
     default:
       return Reader(path, options, bad).documents();
   }

@@ -208,7 +208,8 @@ void describe(ConfigFields& fields, ModelConfig& config) {
                  {"encoder", Task::kEncoder},
                  {"token_classification", Task::kTokenClassification},
                  {"question_answering", Task::kQuestionAnswering},
-                 {"multiple_choice", Task::kMultipleChoice}});
+                 {"multiple_choice", Task::kMultipleChoice},
+                 {"retrieval", Task::kRetrieval}});
   fields.text("tokenizer", config.tokenizer);
   fields.number("width", config.width, 1, 65536);
   fields.number("layers", config.layers, 0, 1024);
@@ -237,6 +238,7 @@ void describe(ConfigFields& fields, ModelConfig& config) {
                  {"gelu_tanh", nn::Activation::kGeluTanh},
                  {"relu", nn::Activation::kRelu},
                  {"tanh", nn::Activation::kTanh}});
+  fields.number("head_width", config.head_width, 0, 65536);
   fields.flag("tied_output", config.tied_output);
   fields.flag("sentence_order", config.sentence_order);
   fields.texts("classes", config.classes);
@@ -269,6 +271,13 @@ void check(const ModelConfig& config, const std::string& where) {
   }
   check_embeddings(config, where);
   check_compat(config, where);
+  if (config.head_width > 0 &&
+      (!is_about_classes(config.task) || config.head_activation == nn::Activation::kNone)) {
+    fail(where,
+         fmt::format("head_width = {}; it is the size of the dense layer that a head_activation "
+                     "puts before the classes. Set head_activation, or head_width = 0.",
+                     config.head_width));
+  }
   const std::set<std::string> names(config.classes.begin(), config.classes.end());
   if (names.size() != config.classes.size()) {
     fail(where, fmt::format("classes names {} labels, of which {} are distinct. Remove the "
@@ -280,6 +289,10 @@ void check(const ModelConfig& config, const std::string& where) {
 bool is_about_tokens(Task task) {
   return task == Task::kMaskedLanguageModel || task == Task::kTokenClassification ||
          task == Task::kQuestionAnswering;
+}
+
+bool is_about_classes(Task task) {
+  return task == Task::kClassification || task == Task::kRetrieval;
 }
 
 std::string in_words(Task task) {
@@ -296,6 +309,8 @@ std::string in_words(Task task) {
       return "question answering model";
     case Task::kMultipleChoice:
       return "multiple choice model";
+    case Task::kRetrieval:
+      return "retrieval model";
   }
   return "";
 }

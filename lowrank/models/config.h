@@ -24,6 +24,7 @@ enum class Task {
   kTokenClassification,  // a class for each token
   kQuestionAnswering,    // the first and the last token of an answer
   kMultipleChoice,       // a score for each sequence; the choices of one question compete
+  kRetrieval,            // a class for each two sequences, which the same encoder reads
 };
 enum class Pooling { kMean, kCls, kMax };
 
@@ -62,11 +63,13 @@ struct ModelConfig {
   Pooling pooling = Pooling::kMean;  // of a sequence's rows into one
   // What stands between the pooled row and what is made of it: nothing, or a dense layer and this.
   nn::Activation head_activation = nn::Activation::kNone;
+  int64_t head_width = 0;   // outputs of that dense layer, of classifiers and retrieval; 0: width
   bool tied_output = true;  // masked language model: the output layer is the token table
   // Masked language model: it also tells whether the two texts of a sequence stand in their order (ALBERT,
   // arXiv:1909.11942, 3.1), with a head of its own.
   bool sentence_order = false;
-  // Classification, of tokens too: label names in order. One name: the output is a number, not a class.
+  // Classification, of tokens too, and retrieval: label names in order. Of a classifier one name: the
+  // output is a number, not a class.
   std::vector<std::string> classes;
 };
 
@@ -78,6 +81,9 @@ void check(const ModelConfig& config, const std::string& where);
 
 // Whether the task's output has one row for each token.
 bool is_about_tokens(Task task);
+
+// Whether the task gives each example one of the classes: classification and retrieval.
+bool is_about_classes(Task task);
 
 // "masked language model", as messages say it.
 std::string in_words(Task task);

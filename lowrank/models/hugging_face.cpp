@@ -333,6 +333,8 @@ void add_head(Names& names, const ModelConfig& config, Type type, const std::str
       return add_layer(names, "classifier", "classifier");
     case Task::kQuestionAnswering:
       return add_layer(names, "classifier", "qa_outputs");
+    case Task::kRetrieval:  // check_expressible refuses it, and no file of theirs has it
+      return;
   }
 }
 
@@ -531,6 +533,13 @@ void check_expressible(const ModelConfig& config, Type type) {
   if (config.compat.profile != Profile::kNone && config.compat.profile != Profile::kHuggingFace) {
     refuse(fmt::format("it does not compute what compat.profile = \"{}\" does",
                        profile_name(config.compat.profile)));
+  }
+  if (config.task == Task::kRetrieval) {
+    refuse("it has no model that compares two sequences, as this one does");
+  }
+  if (config.head_width > 0 && config.head_width != config.width) {
+    refuse(fmt::format("its heads have head_width = width = {}, this model's {}", config.width,
+                       config.head_width));
   }
   Config theirs;
   theirs.type = type;

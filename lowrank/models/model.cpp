@@ -90,6 +90,7 @@ int64_t classifier_size(const ModelConfig& config) {
   switch (config.task) {
     case Task::kClassification:
     case Task::kTokenClassification:
+    case Task::kRetrieval:
       return static_cast<int64_t>(config.classes.size());
     case Task::kQuestionAnswering:
       return 2;
@@ -104,11 +105,21 @@ int64_t classifier_size(const ModelConfig& config) {
 
 void check_classes(const ModelConfig& config) {
   const bool about_tokens = config.task == Task::kTokenClassification;
-  if (config.task != Task::kClassification && !about_tokens) return;
-  if (!config.classes.empty() && !(about_tokens && config.classes.size() < 2)) return;
+  if (!is_about_classes(config.task) && !about_tokens) return;
+  const bool may_be_number = config.task == Task::kClassification;
+  if (config.classes.size() >= (may_be_number ? 1 : 2)) return;
   throw Error(fmt::format("ModelConfig: classes has {} entries; a {} needs {}. Name the classes.",
                           config.classes.size(), in_words(config.task),
-                          about_tokens ? "two or more" : "two or more, or one for a number"));
+                          may_be_number ? "two or more, or one for a number" : "two or more"));
+}
+
+// What retrieval makes of the pooled rows of each pair, [2 b, c] -> [b, 4 c].
+at::Tensor compare_pairs(const at::Tensor& pooled) {
+  TORCH_CHECK_VALUE(pooled.size(0) % 2 == 0, "lowrank::models::Model: ", pooled.size(0),
+                    " sequences; retrieval reads pairs of them. Pass both of each pair.");
+  const at::Tensor first = pooled.slice(0, 0, pooled.size(0), 2);
+  const at::Tensor second = pooled.slice(0, 1, pooled.size(0), 2);
+  return at::cat({first, second, first * second, first - second}, 1);
 }
 
 }  // namespace
@@ -135,12 +146,15 @@ Model::Model(ModelConfig config) : config_(std::move(config)) {
     final_norm_ = register_module("final_norm", layer_norm(config_));
   }
   const bool language = config_.task == Task::kMaskedLanguageModel;
+  int64_t head_inputs = config_.task == Task::kRetrieval ? 4 * c : c;
   if (language || config_.head_activation != nn::Activation::kNone) {
-    dense_ = register_module("dense", torch::nn::Linear(c, c));
+    const int64_t outputs = config_.head_width > 0 ? config_.head_width : c;
+    dense_ = register_module("dense", torch::nn::Linear(head_inputs, outputs));
     nn::initialize(dense_);
+    head_inputs = outputs;
   }
   if (const int64_t outputs = classifier_size(config_); outputs > 0) {
-    classifier_ = register_module("classifier", torch::nn::Linear(c, outputs));
+    classifier_ = register_module("classifier", torch::nn::Linear(head_inputs, outputs));
     nn::initialize(classifier_);
   }
   if (!language) return;
@@ -213,7 +227,8 @@ at::Tensor Model::pool(const nn::Embedded& rows, Pooling pooling) const {
 }
 
 at::Tensor Model::head_of_pooled(const at::Tensor& pooled) {
-  const at::Tensor x = dense_ ? nn::activate(dense_(pooled), config_.head_activation) : pooled;
+  const at::Tensor read = config_.task == Task::kRetrieval ? compare_pairs(pooled) : pooled;
+  const at::Tensor x = dense_ ? nn::activate(dense_(read), config_.head_activation) : read;
   return classifier_ ? classifier_(x) : x;
 }
 
@@ -266,7 +281,8 @@ at::Tensor Model::loss(const Inputs& inputs, const at::Tensor& labels, const at:
   const int64_t sequences = rows.offsets.numel() - 1;
   const bool about_rows =
       config_.task == Task::kMaskedLanguageModel || config_.task == Task::kTokenClassification;
-  const int64_t expected = about_rows ? rows.x.size(0) : sequences;
+  const bool about_pairs = config_.task == Task::kRetrieval;
+  const int64_t expected = about_rows ? rows.x.size(0) : about_pairs ? sequences / 2 : sequences;
   const int64_t found = labels.dim() > 0 ? labels.size(0) : 0;
   if (config_.task == Task::kMultipleChoice) {
     TORCH_CHECK_VALUE(labels.dim() == 1 && found > 0 && sequences % found == 0,
@@ -281,7 +297,10 @@ at::Tensor Model::loss(const Inputs& inputs, const at::Tensor& labels, const at:
   TORCH_CHECK_VALUE(
       labels.dim() == (answers ? 2 : 1) && found == expected && (!answers || labels.size(1) == 2),
       "lowrank::models::Model: labels have sizes ", labels.sizes(), "; ", expected, " are needed, ",
-      answers ? "a first and a last token " : "", about_rows ? "one a token" : "one a sequence",
+      answers ? "a first and a last token " : "",
+      about_rows    ? "one a token"
+      : about_pairs ? "one a pair"
+                    : "one a sequence",
       ". Pass the labels of this batch.");
   if (answers) return answer_loss(rows, labels);
   if (config_.task == Task::kMaskedLanguageModel) {  // the output layer is the largest by far

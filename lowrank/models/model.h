@@ -35,6 +35,9 @@ struct Inputs {
 //   token classification     [total, classes] rows -> linear
 //   question answering       [total, 2]       rows -> linear: scores of a first and of a last token
 //   multiple choice          [b, 1]           pooled -> linear
+//   retrieval                [b, classes]     of 2 b sequences, a pair's two one after the other: pooled p
+//                                             and p' -> [p, p', p p', p - p'] -> linear. A
+//                                             head_activation's dense layer reads these 4 c
 //
 // Parameters start as nn/initialize.h, nn/embeddings.h and nn/attention.h say, drawn from LibTorch's
 // default generator: at::manual_seed makes them repeatable. Names: embeddings.*, layers.<i>.*,
@@ -59,6 +62,8 @@ class Model : public torch::nn::Module {
 
   // The head alone: logits of what encode() returned.
   at::Tensor head(const nn::Embedded& rows);
+  // The same of what pool() returned; for tasks that are not about tokens.
+  at::Tensor head_of_pooled(const at::Tensor& pooled);
 
   // With sentence_order: [b, 2], scores of texts in their order and of texts that were swapped, from a
   // sequence's first row: dense -> tanh -> linear.
@@ -72,6 +77,7 @@ class Model : public torch::nn::Module {
   //   question answering       [b, 2] int64, places in the sequence: the mean of the cross-entropies of
   //                            first and last token over the sequence; a place outside labels nothing
   //   multiple choice          [b / choices] int64: the right one of each run of sequences
+  //   retrieval                [b] int64: cross-entropy, of 2 b sequences
   //
   // `order` [b] int64, for a model with sentence_order: 1 where a sequence's texts were swapped, else 0;
   // its cross-entropy is added.
@@ -79,7 +85,6 @@ class Model : public torch::nn::Module {
 
  private:
   nn::Embedded walk(const Inputs& inputs, std::vector<at::Tensor>* states);
-  at::Tensor head_of_pooled(const at::Tensor& pooled);
   at::Tensor head_of_rows(const at::Tensor& rows);
   at::Tensor answer_loss(const nn::Embedded& rows, const at::Tensor& labels);
 

@@ -8,6 +8,7 @@
 
 #include "lowrank/base/error.h"
 #include "lowrank/text/tokenizer_files.h"
+#include "lowrank/text/word_list.h"
 
 namespace lowrank::text {
 namespace {
@@ -80,6 +81,7 @@ std::string ByteTokenizer::decode(std::span<const int64_t> ids, bool skip_specia
 std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& kind,
                                                 const std::filesystem::path& folder) {
   if (kind == "bytes") return std::make_shared<ByteTokenizer>();
+  if (kind == "listops") return make_listops_tokenizer();
   if (kind == "files") {
     if (folder.empty()) {
       throw Error(
@@ -90,7 +92,7 @@ std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& kind,
   }
   if (std::filesystem::is_directory(kind)) return load_tokenizer(kind);
   throw Error(
-      fmt::format("tokenizer = \"{}\"; it must be bytes, files, or a folder that holds a "
+      fmt::format("tokenizer = \"{}\"; it must be bytes, listops, files, or a folder that holds a "
                   "tokenizer's files.",
                   kind));
 }

@@ -97,8 +97,8 @@ class ByteTokenizer final : public Tokenizer {
   std::string decode(std::span<const int64_t> ids, bool skip_special = false) const override;
 };
 
-// The tokenizer that a config.json or a recipe names: "bytes"; "files", those that lie in `folder`,
-// the config.json's own; else the path of a folder with a tokenizer's files. Throws Error for any
+// The tokenizer that a config.json or a recipe names: "bytes"; "listops", of word_list.h; "files", those
+// that lie in `folder`, the config.json's own; else the path of a folder with a tokenizer's files. Throws Error for any
 // other name, and for files that cannot be used.
 std::shared_ptr<const Tokenizer> make_tokenizer(const std::string& kind,
                                                 const std::filesystem::path& folder = {});

@@ -44,6 +44,7 @@ Measured measured_of(const models::ModelConfig& config, const data::Dataset& dat
     case models::Task::kTokenClassification:
       return Measured::kTags;
     case models::Task::kClassification:
+    case models::Task::kRetrieval:
       return has_numbers(config, dataset) ? Measured::kNumber : Measured::kClasses;
     default:
       break;
@@ -387,7 +388,7 @@ Evaluation score_numbers(const std::vector<double>& truth, const std::vector<dou
 std::vector<std::vector<double>> predict(models::Model& model, const data::Dataset& dataset,
                                          const text::Tokenizer& tokenizer,
                                          const data::BatchOptions& options) {
-  if (model.config().task != models::Task::kClassification) {
+  if (!models::is_about_classes(model.config().task)) {
     throw Error(
         fmt::format("predict: the model is a {}, which has no classes of texts. Train with "
                     "model.task = \"classification\".",

@@ -38,22 +38,33 @@ void check_task(const Recipe& recipe, const std::string& where) {
                     "data.format = \"conll\".",
                     where));
   }
-  if (task != models::Task::kClassification) {
+  if (!models::is_about_classes(task)) {
     throw Error(
         fmt::format("{}: model.task asks for a {}; training knows classification, "
-                    "token_classification and masked_language_model. Set one of them.",
+                    "retrieval, token_classification and masked_language_model. Set one of them.",
                     where, models::in_words(task)));
   }
   if (!tags) return;
+  throw Error(
+      fmt::format("{}: data.format = \"conll\" labels words, model.task is about whole texts. Set "
+                  "model.task = \"token_classification\".",
+                  where));
+}
+
+void check_pairs(const Recipe& recipe, const std::string& where) {
+  const bool rows =
+      recipe.data.format == data::Format::kTsv || recipe.data.format == data::Format::kJsonl;
+  if (recipe.model.task != models::Task::kRetrieval || !rows) return;
+  if (!recipe.data.pair_column.empty()) return;
   throw Error(fmt::format(
-      "{}: data.format = \"conll\" labels words, model.task = \"classification\" is about whole "
-      "texts. Set model.task = \"token_classification\".",
+      "{}: model.task = \"retrieval\" compares two texts, but data.pair_column names no "
+      "second one. Set data.pair_column.",
       where));
 }
 
 void check_pooling(const Recipe& recipe, const std::string& where) {
-  const bool cls = recipe.model.task == models::Task::kClassification &&
-                   recipe.model.pooling == models::Pooling::kCls;
+  const bool cls =
+      models::is_about_classes(recipe.model.task) && recipe.model.pooling == models::Pooling::kCls;
   if (!cls || recipe.train.special_tokens) return;
   throw Error(fmt::format(
       "{}: model.pooling = \"cls\" reads the CLS token, but train.special_tokens is false. Set "
@@ -98,6 +109,7 @@ void check_sentence_order(const Recipe& recipe, const std::string& where) {
 void check(const Recipe& recipe, const std::string& where) {
   check_limits(recipe.train, where);
   check_task(recipe, where);
+  check_pairs(recipe, where);
   check_pooling(recipe, where);
   check_packed(recipe, where);
   check_sentence_order(recipe, where);
@@ -243,6 +255,7 @@ data::BatchOptions batch_options(const Recipe& recipe) {
   options.special_tokens = recipe.train.special_tokens;
   options.random_window = recipe.train.random_window;
   options.masked = recipe.model.task == models::Task::kMaskedLanguageModel;
+  options.separate_pairs = recipe.model.task == models::Task::kRetrieval;
   options.sentence_order = recipe.model.sentence_order;
   options.mask_share = recipe.train.mask_share;
   options.seed = static_cast<uint64_t>(recipe.train.seed);

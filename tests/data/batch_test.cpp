@@ -73,6 +73,26 @@ TEST(Batch, TellsTheTextsOfAPairApart) {
   EXPECT_THAT(values(batch.segments), ::testing::ElementsAre(0, 0, 0, 1));
 }
 
+TEST(Batch, HoldsTheTextsOfAPairAsTwoSequencesWhereTheyAreCompared) {
+  Dataset dataset{.examples = {{.text = "abcdef", .pair = "gh", .label = 1, .source = "x"},
+                               {.text = "i", .pair = "jk", .label = 0, .source = "y"}},
+                  .classes = {"no", "yes"}};
+  const BatchOptions options{.max_length = 4, .separate_pairs = true};
+  Batch batch;
+  EvaluationBatches batches(dataset, kTokenizer, options);
+  ASSERT_TRUE(batches.next(batch));
+  EXPECT_EQ(batch.size(), 2);
+  EXPECT_THAT(values(batch.tokens),
+              ::testing::ElementsAre('i', 'j', 'k', 'a', 'b', 'c', 'd', 'g', 'h'));
+  EXPECT_THAT(values(batch.offsets), ::testing::ElementsAre(0, 1, 3, 7, 9));
+  EXPECT_THAT(values(batch.labels), ::testing::ElementsAre(0, 1));
+  EXPECT_THAT(batch.indices, ::testing::ElementsAre(1, 0));
+  EXPECT_FALSE(batch.segments.defined());
+  dataset.examples[1].pair.clear();
+  EXPECT_THAT([&] { EvaluationBatches(dataset, kTokenizer, options); },
+              ThrowsMessage<Error>(HasSubstr("y: there is one text")));
+}
+
 TEST(Batch, HoldsNumbersAsSuch) {
   Dataset dataset{.classes = {"score"}, .label_kind = LabelKind::kNumber};
   dataset.examples = {{.text = "a", .number = 2.5}, {.text = "bc", .number = -1}};

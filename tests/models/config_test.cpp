@@ -61,6 +61,7 @@ ModelConfig unusual_config() {
   config.compat = {.segment_length = 128, .per_matrix_start = true, .padding_token = 7};
   config.pooling = Pooling::kMax;
   config.head_activation = nn::Activation::kTanh;
+  config.head_width = 40;
   config.tied_output = false;
   config.classes = {"a", "b", "c"};
   return config;
@@ -135,6 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"UnknownKey", "widht = 64", "key \"widht\" is not known", "Did you mean \"width\""},
         Mistake{"KeyOfAnotherKind", "attention = {kind = \"exact\", landmarks = 8}",
                 "attention.landmarks", "not known"},
+        Mistake{"SizeOfAHeadThatIsNotThere", "head_width = 8", "head_width = 8",
+                "Set head_activation"},
         Mistake{"MissingKind", "attention = {landmarks = 8}", "\"attention.kind\" is missing",
                 "Add it"},
         Mistake{"UnknownKind", "attention = {kind = \"nistrom\"}", "attention.kind", "nystrom"},

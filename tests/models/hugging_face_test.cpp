@@ -245,6 +245,9 @@ TEST(HuggingFaceFiles, RefuseAModelThatTransformersHasNotAndSayWhy) {
                 c.attention = {ExactOptions{}, NystromOptions{.landmarks = 4}};
               }),
               error("layers must have one kind"));
+  EXPECT_THAT(save_changed([](ModelConfig& c) { c.task = Task::kRetrieval; }),
+              error("compares two sequences"));
+  EXPECT_THAT(save_changed([](ModelConfig& c) { c.head_width = 5; }), error("head_width"));
   EXPECT_FALSE(std::filesystem::exists(folder.path() / "config.json"));
 }
 

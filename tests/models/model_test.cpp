@@ -139,6 +139,56 @@ TEST(Model, ComputesTheMaskedLossFromLabelledRowsAlone) {
   EXPECT_NEAR(model.loss(batch, labels).item<double>(), expected.item<double>(), kRounding);
 }
 
+ModelConfig retrieval_config() {
+  ModelConfig config = small_config(NystromOptions{.landmarks = 4});
+  config.task = Task::kRetrieval;
+  config.head_activation = nn::Activation::kRelu;
+  config.head_width = 10;
+  return config;
+}
+
+TEST(Model, ComparesThePooledRowsOfTheTwoSequencesOfEachPair) {
+  Model model = make(retrieval_config());
+  const Inputs batch = inputs({7, 20, 3, 5});
+  const at::Tensor logits = model.logits(batch);
+  ASSERT_EQ(logits.sizes(), (at::IntArrayRef{2, 3}));
+  const at::Tensor rows = model.encode(batch).x;
+  const auto parameters = model.named_parameters();
+  const auto expected = [&](int64_t begin, int64_t middle, int64_t end) {
+    const at::Tensor p = rows.slice(0, begin, middle).mean(0),
+                     q = rows.slice(0, middle, end).mean(0);
+    const at::Tensor read = at::cat({p, q, p * q, p - q});
+    const at::Tensor hidden =
+        at::relu(at::linear(read, parameters["dense.weight"], parameters["dense.bias"]));
+    EXPECT_EQ(hidden.numel(), 10);
+    return at::linear(hidden, parameters["classifier.weight"], parameters["classifier.bias"]);
+  };
+  EXPECT_LE(max_error(logits[0], expected(0, 7, 27)), kRounding);
+  EXPECT_LE(max_error(logits[1], expected(27, 30, 35)), kRounding);
+  const at::Tensor loss = model.loss(batch, int64s({2, 0}));
+  EXPECT_NEAR(loss.item<double>(), at::cross_entropy_loss(logits, int64s({2, 0})).item<double>(),
+              kRounding);
+  loss.backward();
+  for (const auto& parameter : model.named_parameters()) {
+    ASSERT_TRUE(parameter->grad().defined()) << parameter.key();
+    EXPECT_GT(parameter->grad().abs().max().item<double>(), 0) << parameter.key();
+  }
+}
+
+TEST(Model, ComparesNoSequenceThatHasNoOther) {
+  Model model = make(retrieval_config());
+  EXPECT_THAT(
+      [&] {
+        model.logits(inputs({7, 20, 3}));
+      },
+      ThrowsMessage<c10::ValueError>(HasSubstr("3 sequences; retrieval reads pairs")));
+  EXPECT_THAT(
+      [&] {
+        model.loss(inputs({7, 20}), int64s({1, 0}));
+      },
+      ThrowsMessage<c10::ValueError>(HasSubstr("1 are needed, one a pair")));
+}
+
 TEST(Model, HasNoLossWithoutLabels) {
   for (const Task task : {Task::kClassification, Task::kMaskedLanguageModel}) {
     Model model = make(small_config(ExactOptions{}, task));

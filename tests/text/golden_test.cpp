@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
-#include <lzma.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +9,7 @@
 #include "lowrank/base/file.h"
 #include "lowrank/text/encode.h"
 #include "lowrank/text/tokenizer_files.h"
+#include "tests/support/packed.h"
 #include "tests/support/temporary_folder.h"
 
 // Ids that Hugging Face's tokenizers and others gave for the same vocabularies.
@@ -19,6 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Ids = std::vector<int64_t>;
+using testing::unpacked;
 
 fs::path shared() {
   const char* folder = std::getenv("LOWRANK_SHARED");
@@ -26,19 +27,6 @@ fs::path shared() {
 }
 
 fs::path vocabularies() { return shared() / "data" / "tokenizers"; }
-
-std::string unpacked(const fs::path& path) {
-  const std::string packed = read_file(path);
-  std::string text(size_t{1} << 24, '\0');
-  uint64_t memory = UINT64_MAX;
-  size_t read = 0, written = 0;
-  const lzma_ret status = lzma_stream_buffer_decode(
-      &memory, 0, nullptr, reinterpret_cast<const uint8_t*>(packed.data()), &read, packed.size(),
-      reinterpret_cast<uint8_t*>(text.data()), &written, text.size());
-  EXPECT_EQ(status, LZMA_OK) << path;
-  text.resize(written);
-  return text;
-}
 
 // A folder with some of a vocabulary's files, as the recording of its name needs it.
 class Folder {

@@ -52,10 +52,11 @@ TEST(MakeTokenizer, FindsATokenizerByTheNameItGivesItself) {
 }
 
 TEST(MakeTokenizer, NamesAnUnknownKind) {
-  EXPECT_THAT([] { make_tokenizer("words"); },
-              ThrowsMessage<Error>(
-                  "tokenizer = \"words\"; it must be bytes, files, or a folder that holds a "
-                  "tokenizer's files."));
+  EXPECT_THAT(
+      [] { make_tokenizer("words"); },
+      ThrowsMessage<Error>(
+          "tokenizer = \"words\"; it must be bytes, listops, files, or a folder that holds a "
+          "tokenizer's files."));
 }
 
 }  // namespace

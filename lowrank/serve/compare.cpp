@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowrank/serve/compare.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "lowrank/serve/batches.h"
+
+namespace lowrank::serve {
+
+Reading read_two(const TextModel& model, const TextInput& input, const PieceOptions& options) {
+  if (!input.pair) {
+    throw Error(
+        fmt::format("{}: there is one text; a retrieval model compares two. Give a \"pair\", or a "
+                    "second text after a tab.",
+                    input.source));
+  }
+  if (options.on_overflow == Overflow::kChunk) {
+    throw Error(
+        "on_overflow = chunk; two texts are compared as whole sequences. Use error, truncate or "
+        "interpolate.");
+  }
+  const PieceCutter cutter(model, options);
+  Reading reading{.input = input, .pieces = {.source = input.source, .pieces = {}}};
+  for (const std::string* text : {&input.text, &*input.pair}) {
+    Pieces cut = cutter.cut({.text = *text, .source = input.source});
+    reading.pieces.truncated |= cut.truncated;
+    reading.pieces.pieces.push_back(std::move(cut.pieces.at(0)));
+  }
+  return reading;
+}
+
+std::vector<std::vector<double>> compare(const TextModel& model,
+                                         const std::vector<Reading>& readings,
+                                         int64_t token_budget) {
+  require_task(model, models::Task::kRetrieval);
+  if (readings.empty()) return {};
+  std::vector<const Piece*> pieces;
+  for (const Reading& reading : readings) {
+    for (const Piece& piece : reading.pieces.pieces) pieces.push_back(&piece);
+  }
+  const at::NoGradGuard no_grad;
+  const auto pool = [](models::Model& any, const models::Inputs& inputs) {
+    return any.pool(any.encode(inputs), any.config().pooling);
+  };
+  const at::Tensor pooled = BatchRunner(model, token_budget).run(pieces, pool);
+  const at::Tensor weight = model.model->parameters().front();
+  const at::Tensor probabilities = model.model->head_of_pooled(pooled.to(weight.options()))
+                                       .to(at::kCPU)
+                                       .to(at::kDouble)
+                                       .softmax(1)
+                                       .contiguous();
+  std::vector<std::vector<double>> rows;
+  for (int64_t i = 0; i < probabilities.size(0); ++i) {
+    const double* row = probabilities.const_data_ptr<double>() + i * probabilities.size(1);
+    rows.emplace_back(row, row + probabilities.size(1));
+  }
+  return rows;
+}
+
+}  // namespace lowrank::serve
