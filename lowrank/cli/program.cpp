@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "lowrank/base/build_info.h"
+#include "lowrank/cli/analyze_command.h"
 #include "lowrank/cli/baseline_command.h"
 #include "lowrank/cli/bench_command.h"
 #include "lowrank/cli/convert_command.h"
@@ -62,6 +63,7 @@ std::vector<Command> add_commands(CLI::App& program) {
       add_command<InfoFlags>(program, "info", "Show the build, the machine and a model"),
       add_command<BaselineFlags>(program, "baseline", "Measure a simple model on a recipe's data"),
       add_command<BenchFlags>(program, "bench", "Measure time and memory of the attention kinds"),
+      add_command<AnalyzeFlags>(program, "analyze", "Look into a model's attention"),
   };
 }
 
@@ -89,6 +91,14 @@ std::string unknown_argument(const CLI::App& app, const std::vector<std::string>
   if (extras.empty()) return "";
   if (commands.empty()) return fmt::format("unexpected argument \"{}\".", extras[0]);
   return fmt::format("unknown command \"{}\".{}", extras[0], did_you_mean(extras[0], commands));
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  return names;
 }
 
 // The one sentence about a command line that CLI11 refused.
@@ -136,9 +146,6 @@ int run_program(const std::vector<std::string>& arguments, const Console& consol
   program.get_formatter()->column_width(34);
   program.footer("EXAMPLE\n  lowrank train recipes/source_files.toml");
   const std::vector<Command> commands = add_commands(program);
-  std::vector<std::string> names;
-  for (const Command& command : commands) names.push_back(command.app->get_name());
-
   std::string sentence;
   try {
     const bool fills = !arguments.empty() && arguments[0] == "fill";
@@ -158,11 +165,16 @@ int run_program(const std::vector<std::string>& arguments, const Console& consol
   const auto chosen = std::find_if(commands.begin(), commands.end(),
                                    [](const Command& command) { return command.app->parsed(); });
   if (chosen == commands.end()) {
-    const std::string unknown = unknown_argument(program, names);
+    const std::string unknown = unknown_argument(program, command_names(program));
     return misused("lowrank", unknown.empty() ? "a command is needed." : unknown, console);
   }
-  const std::string name = "lowrank " + chosen->app->get_name();
-  const std::string unknown = unknown_argument(*chosen->app, {});
+  const CLI::App* app = chosen->app;  // and then the command's own command, where it has some
+  std::string name = "lowrank " + app->get_name();
+  while (!app->get_subcommands().empty()) {
+    app = app->get_subcommands().front();
+    name += " " + app->get_name();
+  }
+  const std::string unknown = unknown_argument(*app, command_names(*app));
   if (!unknown.empty()) return misused(name, unknown, console);
   if (!sentence.empty()) return misused(name, sentence, console);
   return run_command(*chosen, name, console);

@@ -23,9 +23,12 @@ namespace {
 constexpr std::array kColors = {"#1f5fa8", "#d9622b", "#2f8f5b", "#8e4aa0",
                                 "#b58900", "#4a5568", "#1797a6", "#b03a48"};
 constexpr const char* kText = "#1f2937";
-// From white to blue; text on it is light from kDarkFrom on.
+// From white to blue, and to orange below zero; text on it is light from kDarkFrom on.
 constexpr const char* kPalette =
     "0 '#ffffff', 0.15 '#e3edf7', 0.5 '#7fb0d9', 0.75 '#2f78b7', 1 '#0b3d78'";
+constexpr const char* kSignedPalette =
+    "-1 '#7a2e0c', -0.75 '#bb5420', -0.5 '#e69a6c', -0.15 '#fbe9df', 0 '#ffffff', "
+    "0.15 '#e3edf7', 0.5 '#7fb0d9', 0.75 '#2f78b7', 1 '#0b3d78'";
 constexpr double kDarkFrom = 0.55;
 
 // ---- Running gnuplot
@@ -181,18 +184,32 @@ std::string cell_text(double value) {
   return whole ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value);
 }
 
-void require_rectangle(const MatrixPlot& plot) {
-  const auto fits = [&](const std::vector<double>& row) {
-    return row.size() == plot.columns.size();
-  };
-  if (!plot.rows.empty() && !plot.columns.empty() && plot.values.size() == plot.rows.size() &&
-      std::all_of(plot.values.begin(), plot.values.end(), fits)) {
-    return;
+// A text as a field of gnuplot's data, where a quote ends it and a backslash begins something else.
+std::string cell_field(const std::string& text) {
+  std::string field = "\"";
+  for (const char c : shortened(text)) {
+    if (c == '"') field += "''";
+    if (c == '\\') field += '/';
+    if (c != '"' && c != '\\') field += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
   }
-  throw Error("The matrix needs a value for every row and every column, and at least one of each.");
+  return field + "\"";
 }
 
-// Zero is always in it, so that white means none.
+void require_rectangle(const MatrixPlot& plot) {
+  const auto fits = [&](const auto& row) { return row.size() == plot.columns.size(); };
+  const auto is_rectangle = [&](const auto& cells) {
+    return cells.size() == plot.rows.size() && std::all_of(cells.begin(), cells.end(), fits);
+  };
+  if (plot.rows.empty() || plot.columns.empty() || !is_rectangle(plot.values)) {
+    throw Error(
+        "The matrix needs a value for every row and every column, and at least one of each.");
+  }
+  if (!plot.texts.empty() && !is_rectangle(plot.texts)) {
+    throw Error("The matrix needs a text for every row and every column, or none.");
+  }
+}
+
+// Zero is always in it, so that white means none; in the middle where there are values below it.
 std::pair<double, double> value_range(const MatrixPlot& plot) {
   double lowest = 0, highest = 0;
   for (const auto& row : plot.values) {
@@ -202,7 +219,9 @@ std::pair<double, double> value_range(const MatrixPlot& plot) {
       highest = std::max(highest, value);
     }
   }
-  return {lowest, highest > lowest ? highest : lowest + 1};
+  if (lowest < 0) highest = std::max(highest, -lowest);
+  if (lowest < 0) return {-highest, highest};
+  return {0, highest > 0 ? highest : 1};
 }
 
 std::string matrix_settings(const MatrixPlot& plot) {
@@ -220,27 +239,31 @@ std::string matrix_settings(const MatrixPlot& plot) {
              "set cbrange [{}:{}]\n"
              "set xrange [-0.5:{}]\n"
              "set yrange [{}:-0.5]\n"
-             "set size ratio {}\n"
+             "{}"
              "set tmargin 4\n"
              "set border linecolor rgb '#9ca3af'\n"
              "set tics scale 0\n"
              "unset colorbox\n"
              "unset key\n",
-             kPalette, lowest, highest, static_cast<double>(columns) - 0.5,
-             static_cast<double>(rows) - 0.5,
-             static_cast<double>(rows) / static_cast<double>(columns));
+             lowest < 0 ? kSignedPalette : kPalette, lowest, highest,
+             static_cast<double>(columns) - 0.5, static_cast<double>(rows) - 0.5,
+             plot.texts.empty()
+                 ? fmt::format("set size ratio {}\n",
+                               static_cast<double>(rows) / static_cast<double>(columns))
+                 : "");
 }
 
 std::string matrix_script(const MatrixPlot& plot) {
   require_rectangle(plot);
-  const auto [lowest, highest] = value_range(plot);
+  const double highest = value_range(plot).second;
   std::string cells, dark, light;
   for (size_t i = 0; i < plot.rows.size(); ++i) {
     for (size_t j = 0; j < plot.columns.size(); ++j) {
       const double value = plot.values[i][j];
       cells += fmt::format("{} {} {}\n", j, i, number(value));
-      std::string& texts = value > lowest + kDarkFrom * (highest - lowest) ? light : dark;
-      texts += fmt::format("{} {} {}\n", j, i, cell_text(value));
+      std::string& texts = std::abs(value) > kDarkFrom * highest ? light : dark;
+      const std::string text = plot.texts.empty() ? cell_text(value) : cell_field(plot.texts[i][j]);
+      texts += fmt::format("{} {} {}\n", j, i, text);
     }
   }
   const size_t larger = std::max(plot.rows.size(), plot.columns.size());

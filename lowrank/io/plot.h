@@ -18,10 +18,14 @@ struct LinePlot {
   bool log_x = false, log_y = false;
 };
 
+// White is zero. Values go from white to blue; where some are negative, those go to orange, by the same
+// measure. A value that is not finite has no color.
 struct MatrixPlot {
   std::string title, x_label, y_label;
   std::vector<std::string> columns, rows;
   std::vector<std::vector<double>> values;  // [rows][columns]; also printed into the cells
+  // [rows][columns]: printed into the cells instead, which are then as wide as the picture allows.
+  std::vector<std::vector<std::string>> texts = {};
 };
 
 // Draws a PNG with gnuplot, replacing `path` atomically. False, with `reason` set, where gnuplot is

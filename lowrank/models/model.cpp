@@ -13,6 +13,8 @@ namespace {
 
 constexpr int64_t kNoLoss = -100;  // label of what has none
 
+at::Tensor run_as_made(const LayerStep& step) { return step(); }
+
 nn::AttentionOptions attention_options(const ModelConfig& config, const AttentionKind& kind) {
   return {.width = config.width,
           .heads = config.heads,
@@ -172,8 +174,14 @@ Model::Model(ModelConfig config) : config_(std::move(config)) {
   nn::initialize(order_classifier_);
 }
 
+at::Tensor LayerStep::operator()() const {
+  nn::EncoderLayer module = layer;
+  return module(x, offsets, shared_e, mask);
+}
+
 // `states`, where wanted, gets the rows after the embeddings and after each layer.
-nn::Embedded Model::walk(const Inputs& inputs, std::vector<at::Tensor>* states) {
+nn::Embedded Model::walk_layers(const Inputs& inputs, const RunLayer& run,
+                                std::vector<at::Tensor>* states) {
   TORCH_CHECK_VALUE(!inputs.mask.defined() || config_.compat.profile != Profile::kNone,
                     "lowrank::models::Model: a mask is for models with a compat profile; batches "
                     "here have no padding. Leave the paddings out.");
@@ -185,8 +193,9 @@ nn::Embedded Model::walk(const Inputs& inputs, std::vector<at::Tensor>* states) 
     if (config_.compat.profile == Profile::kFairseq) x = x * inputs.mask.to(x).unsqueeze(1);
   }
   if (states) states->push_back(x);
-  for (nn::EncoderLayer& layer : layers_) {
-    x = layer(x, offsets, shared_e_, mask);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    x = run({static_cast<int64_t>(i), layers_[i], x, offsets, shared_e_, mask});
+    if (!x.defined()) return {};
     if (states) states->push_back(x);
   }
   if (final_norm_) x = final_norm_(x);
@@ -194,22 +203,28 @@ nn::Embedded Model::walk(const Inputs& inputs, std::vector<at::Tensor>* states) 
   return {x, offsets};
 }
 
+nn::Embedded Model::walk(const Inputs& inputs, const RunLayer& run) {
+  const bool as_it_is = config_.compat.profile == Profile::kNone || inputs.mask.defined();
+  return walk_layers(as_it_is ? inputs : pad(inputs, config_).inputs, run, nullptr);
+}
+
 nn::Embedded Model::encode(const Inputs& inputs) {
   if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
-    return walk(inputs, nullptr);
+    return walk_layers(inputs, &run_as_made, nullptr);
   }
   const Padded padded = pad(inputs, config_);
-  return {walk(padded.inputs, nullptr).x.index_select(0, padded.rows), inputs.offsets};
+  return {walk_layers(padded.inputs, &run_as_made, nullptr).x.index_select(0, padded.rows),
+          inputs.offsets};
 }
 
 std::vector<at::Tensor> Model::hidden_states(const Inputs& inputs) {
   std::vector<at::Tensor> states;
   if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
-    walk(inputs, &states);
+    walk_layers(inputs, &run_as_made, &states);
     return states;
   }
   const Padded padded = pad(inputs, config_);
-  walk(padded.inputs, &states);
+  walk_layers(padded.inputs, &run_as_made, &states);
   for (at::Tensor& rows : states) rows = rows.index_select(0, padded.rows);
   return states;
 }

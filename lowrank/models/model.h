@@ -3,6 +3,7 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,18 @@ struct Inputs {
   // Under a profile (CompatOptions) that pads, for who pads himself: [total] bool, which rows of
   // sequences of one length are tokens. Paddings then have rows in the output. Else undefined.
   at::Tensor mask = {};
+};
+
+// A layer about to be run, with what it reads.
+struct LayerStep {
+  int64_t index = 0;
+  nn::EncoderLayer layer{nullptr};
+  const at::Tensor& x;  // [rows, c]
+  const at::Tensor& offsets;
+  const at::Tensor& shared_e;
+  const at::Tensor& mask;  // [b, n], under a profile that pads; else undefined
+
+  at::Tensor operator()() const;  // the layer's output, as the model computes it
 };
 
 // An encoder and the head of its task.
@@ -55,6 +68,12 @@ class Model : public torch::nn::Module {
   // encode() returns it).
   std::vector<at::Tensor> hidden_states(const Inputs& inputs);
 
+  // encode() with `run` in the place of each layer: it returns that layer's output, and so may look at
+  // what the layer reads or compute it otherwise. An undefined tensor ends the walk, and then nothing
+  // is returned. Under a profile rows are padded, the result's too.
+  using RunLayer = std::function<at::Tensor(const LayerStep&)>;
+  nn::Embedded walk(const Inputs& inputs, const RunLayer& run);
+
   // One row for each sequence, [b, c]: without the head.
   at::Tensor pool(const nn::Embedded& rows, Pooling pooling) const;
 
@@ -84,7 +103,8 @@ class Model : public torch::nn::Module {
   at::Tensor loss(const Inputs& inputs, const at::Tensor& labels, const at::Tensor& order = {});
 
  private:
-  nn::Embedded walk(const Inputs& inputs, std::vector<at::Tensor>* states);
+  nn::Embedded walk_layers(const Inputs& inputs, const RunLayer& run,
+                           std::vector<at::Tensor>* states);
   at::Tensor head_of_rows(const at::Tensor& rows);
   at::Tensor answer_loss(const nn::Embedded& rows, const at::Tensor& labels);
 

@@ -21,11 +21,7 @@ struct Overloaded : Lambdas... {
 template <class... Lambdas>
 Overloaded(Lambdas...) -> Overloaded<Lambdas...>;  // clang deduces it without from version 17 on
 
-// What a sequence's queries see: fewer rows than it has.
-struct Compressed {
-  at::Tensor keys, values;  // [rows, c]
-  at::Tensor offsets;       // [b + 1]
-};
+using Compressed = AttentionImpl::Compressed;
 
 int64_t window(const LinformerOptions& kind) {
   return (kind.max_length + kind.projected - 1) / kind.projected;
@@ -52,6 +48,21 @@ Compressed compress_linear(const at::Tensor& x, const at::Tensor& offsets, const
   const at::Tensor f1 = f.defined() && !bias_after ? project(ones, f) : e1;
   const at::Tensor rows = at::arange(offsets.numel(), offsets.options()) * e.size(0);
   return {project_compressed(key, ex, e1), project_compressed(value, fx, f1), rows};
+}
+
+// With an E and F for each head, [h, r, n_max], the rows k and v [total, h, d] are what is projected.
+Compressed compress_heads(const at::Tensor& k, const at::Tensor& v, const at::Tensor& e,
+                          const at::Tensor& f, const at::Tensor& offsets) {
+  const auto project = [&](const at::Tensor& rows, const at::Tensor& projection) {
+    std::vector<at::Tensor> heads;
+    for (int64_t h = 0; h < rows.size(1); ++h) {
+      heads.push_back(project_sequences(rows.select(1, h).contiguous(),
+                                        projection[h].to(rows.scalar_type()), offsets));
+    }
+    return at::cat(heads, 1);
+  };
+  const at::Tensor rows = at::arange(offsets.numel(), offsets.options()) * e.size(1);
+  return {project(k, e), project(v, f), rows};
 }
 
 at::Tensor mean_windows(const at::Tensor& x, const at::Tensor& offsets, int64_t w) {
@@ -219,50 +230,56 @@ at::Tensor AttentionImpl::forward_cross(const at::Tensor& x, const at::Tensor& o
       options_.kind));
 }
 
-at::Tensor AttentionImpl::linformer(const at::Tensor& x, const at::Tensor& offsets,
-                                    const at::Tensor& context, const at::Tensor& context_offsets,
-                                    const LinformerOptions& kind, const at::Tensor& shared_e) {
-  check_offsets(context_offsets, context.size(0), "lowrank::nn::Attention");
-  check_length(context_offsets, kind);
-  const bool layerwise = kind.sharing == LinformerSharing::kLayerwise;
-  const bool learned = kind.projection == LinformerProjection::kLinear ||
-                       kind.projection == LinformerProjection::kConv;
+AttentionImpl::Compressed AttentionImpl::compress(const at::Tensor& x, const at::Tensor& offsets,
+                                                  const at::Tensor& shared_e) {
+  const auto* kind = std::get_if<LinformerOptions>(&options_.kind);
+  TORCH_CHECK_VALUE(kind,
+                    "lowrank::nn::Attention: only Linformer attention compresses. Use project.");
+  check_offsets(offsets, x.size(0), "lowrank::nn::Attention");
+  check_length(offsets, *kind);
+  const bool layerwise = kind->sharing == LinformerSharing::kLayerwise;
+  const bool learned = kind->projection == LinformerProjection::kLinear ||
+                       kind->projection == LinformerProjection::kConv;
   TORCH_CHECK_VALUE(
       !(layerwise && learned) || shared_e.defined(),
       "lowrank::nn::Attention: layerwise sharing needs the encoder's E; got none. Pass "
       "the tensor of make_projection as shared_e.");
   const at::Tensor& of_keys = layerwise ? shared_e : e;
   const at::Tensor& of_values = f.defined() ? f : of_keys;
-  const at::Tensor q = split_heads(query(x));
-  const int64_t w = window(kind);
+  const int64_t w = window(*kind);
+  switch (kind->projection) {
+    case LinformerProjection::kLinear:
+      if (kind->sharing == LinformerSharing::kNone) {
+        return compress_heads(split_heads(key(x)), split_heads(value(x)), e, f, offsets);
+      }
+      return compress_linear(x, offsets, of_keys, f, key, value,
+                             options_.profile == Profile::kFairseq);
+    case LinformerProjection::kMeanPool: {
+      const at::Tensor means = mean_windows(x, offsets, w);
+      return {key(means), value(means), window_offsets(offsets, w)};
+    }
+    case LinformerProjection::kMaxPool:
+      return {max_windows(key(x), offsets, w), max_windows(value(x), offsets, w),
+              window_offsets(offsets, w)};
+    case LinformerProjection::kConv:
+      break;
+  }
+  return {convolve_windows(key(x), offsets, of_keys),
+          convolve_windows(value(x), offsets, of_values), window_offsets(offsets, w)};
+}
 
+at::Tensor AttentionImpl::linformer(const at::Tensor& x, const at::Tensor& offsets,
+                                    const at::Tensor& context, const at::Tensor& context_offsets,
+                                    const LinformerOptions& kind, const at::Tensor& shared_e) {
+  const at::Tensor q = split_heads(query(x));
   if (kind.projection == LinformerProjection::kLinear && kind.sharing == LinformerSharing::kNone) {
+    check_offsets(context_offsets, context.size(0), "lowrank::nn::Attention");
+    check_length(context_offsets, kind);
     return linformer_cross_attention(q, split_heads(key(context)), split_heads(value(context)),
                                      e.to(q.scalar_type()), f.to(q.scalar_type()), offsets,
                                      context_offsets, kind.scale);
   }
-  Compressed compressed;
-  switch (kind.projection) {
-    case LinformerProjection::kLinear:
-      compressed = compress_linear(context, context_offsets, of_keys, f, key, value,
-                                   options_.profile == Profile::kFairseq);
-      break;
-    case LinformerProjection::kMeanPool: {
-      const at::Tensor means = mean_windows(context, context_offsets, w);
-      compressed = {key(means), value(means), window_offsets(context_offsets, w)};
-      break;
-    }
-    case LinformerProjection::kMaxPool:
-      compressed = {max_windows(key(context), context_offsets, w),
-                    max_windows(value(context), context_offsets, w),
-                    window_offsets(context_offsets, w)};
-      break;
-    case LinformerProjection::kConv:
-      compressed = {convolve_windows(key(context), context_offsets, of_keys),
-                    convolve_windows(value(context), context_offsets, of_values),
-                    window_offsets(context_offsets, w)};
-      break;
-  }
+  const Compressed compressed = compress(context, context_offsets, shared_e);
   return exact_cross_attention(q, split_heads(compressed.keys.to(q.scalar_type())),
                                split_heads(compressed.values.to(q.scalar_type())), offsets,
                                compressed.offsets, ExactOptions{.scale = kind.scale});

@@ -69,18 +69,28 @@ class AttentionImpl : public torch::nn::Module {
                            const at::Tensor& context, const at::Tensor& context_offsets,
                            const at::Tensor& shared_e = {});
 
+  // The steps that forward() is made of, for who looks at one of them or takes another in its place.
+  struct Projections {
+    at::Tensor q, k, v;  // [total, h, d]
+  };
+  Projections project(const at::Tensor& x);
+  // Linformer: what the queries see instead of keys and values, and where each sequence's rows of it
+  // begin.
+  struct Compressed {
+    at::Tensor keys, values;  // [rows, c]
+    at::Tensor offsets;       // [b + 1]
+  };
+  Compressed compress(const at::Tensor& x, const at::Tensor& offsets,
+                      const at::Tensor& shared_e = {});
+  at::Tensor join_heads(const at::Tensor& x);  // [total, h, d] to forward()'s [total, c]
+
   const AttentionOptions& options() const { return options_; }
 
   torch::nn::Linear query{nullptr}, key{nullptr}, value{nullptr}, output{nullptr};
   at::Tensor filter, e, f;  // undefined where the kind has none
 
  private:
-  struct Projections {
-    at::Tensor q, k, v;  // [total, h, d]
-  };
-  Projections project(const at::Tensor& x);
   at::Tensor split_heads(const at::Tensor& x) const;
-  at::Tensor join_heads(const at::Tensor& x);
   at::Tensor nystrom(const at::Tensor& x, const at::Tensor& offsets, const NystromOptions& kind,
                      const at::Tensor& mask);
   at::Tensor linformer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& context,

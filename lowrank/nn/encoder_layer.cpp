@@ -46,12 +46,11 @@ at::Tensor EncoderLayerImpl::feed_forward(const at::Tensor& x) {
   return contract(activate(expand(x), options_.activation));
 }
 
-// Without gradients nothing is kept: sums take their first term's memory, and the rows pass the
-// feed-forward part in groups.
-at::Tensor EncoderLayerImpl::infer(const at::Tensor& x, const at::Tensor& offsets,
-                                   const at::Tensor& shared_e, const at::Tensor& mask) {
+// Without gradients nothing is kept: sums take the memory of `out`, which comes with what the attention
+// made of x, and the rows pass the feed-forward part in groups.
+at::Tensor EncoderLayerImpl::infer(const at::Tensor& x, at::Tensor out) {
   const bool pre = options_.norm == NormPosition::kPre;
-  at::Tensor out = add_up(attention(pre ? norm1(x) : x, offsets, shared_e, mask), x);
+  out = add_up(out, x);
   if (!pre) out = norm1(out);
   for (int64_t begin = 0; begin < out.size(0); begin += kRowsTogether) {
     const at::Tensor rows = out.slice(0, begin, begin + kRowsTogether);
@@ -61,18 +60,27 @@ at::Tensor EncoderLayerImpl::infer(const at::Tensor& x, const at::Tensor& offset
   return out;
 }
 
-at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const at::Tensor& offsets,
-                                     const at::Tensor& shared_e, const at::Tensor& mask) {
-  if (!is_training() && !at::GradMode::is_enabled()) return infer(x, offsets, shared_e, mask);
+at::Tensor EncoderLayerImpl::attention_input(const at::Tensor& x) {
+  return options_.norm == NormPosition::kPre ? norm1(x) : x;
+}
+
+at::Tensor EncoderLayerImpl::complete(const at::Tensor& x, at::Tensor attended) {
+  if (!is_training() && !at::GradMode::is_enabled()) return infer(x, std::move(attended));
   const auto drop = [&](const at::Tensor& branch) {
     return at::dropout(branch, options_.dropout, is_training());
   };
   if (options_.norm == NormPosition::kPre) {
-    const at::Tensor attended = x + drop(attention(norm1(x), offsets, shared_e, mask));
-    return attended + drop(feed_forward(norm2(attended)));
+    const at::Tensor sum = x + drop(attended);
+    return sum + drop(feed_forward(norm2(sum)));
   }
-  const at::Tensor attended = norm1(x + drop(attention(x, offsets, shared_e, mask)));
-  return norm2(attended + drop(feed_forward(attended)));
+  const at::Tensor sum = norm1(x + drop(attended));
+  return norm2(sum + drop(feed_forward(sum)));
+}
+
+at::Tensor EncoderLayerImpl::forward(const at::Tensor& x, const at::Tensor& offsets,
+                                     const at::Tensor& shared_e, const at::Tensor& mask) {
+  at::Tensor attended = attention(attention_input(x), offsets, shared_e, mask);
+  return complete(x, std::move(attended));
 }
 
 }  // namespace lowrank::nn

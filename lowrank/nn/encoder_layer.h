@@ -37,14 +37,19 @@ class EncoderLayerImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, const at::Tensor& offsets,
                      const at::Tensor& shared_e = {}, const at::Tensor& mask = {});
 
+  // forward() in two steps, for who takes other attention in between: what the attention reads of x,
+  // and the layer's output from what that made of it, [total, c], whose
+  // memory it may take.
+  at::Tensor attention_input(const at::Tensor& x);
+  at::Tensor complete(const at::Tensor& x, at::Tensor attended);
+
   Attention attention{nullptr};
   torch::nn::LayerNorm norm1{nullptr}, norm2{nullptr};
   torch::nn::Linear expand{nullptr}, contract{nullptr};
 
  private:
   at::Tensor feed_forward(const at::Tensor& x);
-  at::Tensor infer(const at::Tensor& x, const at::Tensor& offsets, const at::Tensor& shared_e,
-                   const at::Tensor& mask);
+  at::Tensor infer(const at::Tensor& x, at::Tensor out);
 
   EncoderLayerOptions options_;
   std::optional<PackedLinear> packed_expand_, packed_contract_;

@@ -41,13 +41,14 @@ TEST_P(EveryCommand, FailsWithOneSentenceWhereItsArgumentIsMissing) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryCommand,
                          ::testing::Values("train", "eval", "predict", "data", "info", "baseline",
-                                           "bench"),
+                                           "bench", "analyze"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(Program, ListsItsCommandsInTheHelp) {
   const Ran ran = lowrank({"--help"});
   EXPECT_EQ(ran.status, 0);
-  for (const char* command : {"train", "eval", "predict", "data", "info", "baseline", "bench"}) {
+  for (const char* command :
+       {"train", "eval", "predict", "data", "info", "baseline", "bench", "analyze"}) {
     EXPECT_THAT(ran.out, HasSubstr(std::string("\n  ") + command + " "));
   }
 }

@@ -109,6 +109,18 @@ TEST_F(Plot, DrawsAMatrixOfAnyUsualSize) {
   drawn_size(wide, "wide.png");
 }
 
+TEST_F(Plot, DrawsValuesBelowZeroAndTextsInTheCells) {
+  MatrixPlot plot{"Attention",          "token",    "",
+                  {"0", "1", "2", "3"}, {"0", "4"}, {{0.5, -0.4, 0, 0.1}, {-0.05, 0.9, 0.2, -0.9}}};
+  drawn_size(plot, "signed.png");
+  plot.texts = {{"[CLS]", "a \"b\"", "c\\n", "#d"}, {"", "it's", "100%", "\xc3\xa9\n"}};
+  EXPECT_EQ(drawn_size(plot, "texts.png"), std::pair(1200, 750));
+  plot.texts.pop_back();
+  std::string reason;
+  EXPECT_FALSE(draw(plot, picture("none.png"), &reason));
+  EXPECT_THAT(reason, HasSubstr("a text for every row and every column"));
+}
+
 TEST_F(Plot, TakesNamesAsTheyAre) {
   const fs::path stolen = folder_.path() / "stolen";
   const std::string hostile =

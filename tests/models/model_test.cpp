@@ -48,6 +48,36 @@ class EveryKind : public ::testing::TestWithParam<testing::NamedKind> {
 INSTANTIATE_TEST_SUITE_P(Model, EveryKind, ::testing::ValuesIn(testing::attention_kinds()),
                          testing::kind_name<::testing::TestParamInfo<testing::NamedKind>>);
 
+TEST_P(EveryKind, WalksThroughItsLayersAsItEncodes) {
+  for (const nn::NormPosition norm : {nn::NormPosition::kPre, nn::NormPosition::kPost}) {
+    ModelConfig config = small_config(GetParam().kind);
+    config.norm = norm;
+    Model model = make(config);
+    const Inputs batch = inputs({7, 20, 0, 1});
+    std::vector<int64_t> seen;
+    const nn::Embedded walked = model.walk(batch, [&](const LayerStep& step) {
+      seen.push_back(step.index);
+      nn::EncoderLayer layer = step.layer;
+      return layer->complete(step.x, layer->attention(layer->attention_input(step.x), step.offsets,
+                                                      step.shared_e, step.mask));
+    });
+    EXPECT_EQ(seen, (std::vector<int64_t>{0, 1}));
+    EXPECT_LE(max_error(walked.x, model.encode(batch).x), kRounding);
+    EXPECT_TRUE(at::equal(walked.offsets, batch.offsets));
+  }
+}
+
+TEST(Model, EndsAWalkWhereALayerGivesNothing) {
+  Model model = make(small_config(ExactOptions{}));
+  int64_t layers = 0;
+  const nn::Embedded walked = model.walk(inputs({5}), [&](const LayerStep&) {
+    ++layers;
+    return at::Tensor();
+  });
+  EXPECT_EQ(layers, 1);
+  EXPECT_FALSE(walked.x.defined());
+}
+
 TEST_P(EveryKind, JudgesASequenceByItsOwnTokens) {
   for (const nn::NormPosition norm : {nn::NormPosition::kPre, nn::NormPosition::kPost}) {
     ModelConfig config = small_config(GetParam().kind);

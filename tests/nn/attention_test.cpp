@@ -155,6 +155,33 @@ TEST_F(LinformerAttention, CompressingFirstIsTheSameFunction) {
   }
 }
 
+// What compress() shows is what forward() reads.
+TEST_P(EveryKind, IsMadeOfItsSteps) {
+  Layer layer = make();
+  const at::Tensor x = at::randn({40, kWidth}, at::kDouble), offsets = int64s({0, 7, 7, 40});
+  const auto [q, k, v] = layer.attention->project(x);
+  at::Tensor heads;
+  if (std::holds_alternative<LinformerOptions>(GetParam().kind)) {
+    const auto [keys, values, rows] = layer.attention->compress(x, offsets, layer.shared_e);
+    const auto split = [&](const at::Tensor& t) { return t.view({-1, kHeads, kWidth / kHeads}); };
+    heads = exact_cross_attention(q, split(keys), split(values), offsets, rows);
+  } else if (const auto* nystrom = std::get_if<NystromOptions>(&GetParam().kind)) {
+    heads = nystrom_attention(q, k, v, offsets, *nystrom, layer.attention->filter);
+  } else {
+    heads = exact_attention(q, k, v, offsets);
+  }
+  EXPECT_LE(max_error(layer.attention->join_heads(heads), layer(x, offsets)), kRounding);
+}
+
+TEST(Attention, OnlyLinformerCompresses) {
+  Layer layer(options_of(ExactOptions{}));
+  EXPECT_THAT(
+      [&] {
+        layer.attention->compress(at::zeros({3, kWidth}, at::kDouble), int64s({0, 3}));
+      },
+      ThrowsMessage<c10::Error>(HasSubstr("only Linformer attention compresses")));
+}
+
 TEST_F(LinformerAttention, PoolsAreTheMeanAndTheMaximumOfEachWindow) {
   const at::Tensor x = at::randn({10, kWidth}, at::kDouble), offsets = int64s({0, 10});
   const std::vector<at::Tensor> cuts = x.split(7);  // ceil(33 / 5)
