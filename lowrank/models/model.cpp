@@ -155,9 +155,9 @@ Model::Model(ModelConfig config) : config_(std::move(config)) {
 
 // `states`, where wanted, gets the rows after the embeddings and after each layer.
 nn::Embedded Model::walk(const Inputs& inputs, std::vector<at::Tensor>* states) {
-  TORCH_CHECK_VALUE(!inputs.mask.defined() || config_.compat.profile != Profile::kNone,
-                    "lowrank::models::Model: a mask is for models with a compat profile; batches "
-                    "here have no padding. Leave the paddings out.");
+  TORCH_CHECK_VALUE(!inputs.mask.defined() || is_padded(config_),
+                    "lowrank::models::Model: a mask is for models with a compat profile that pads; "
+                    "batches here have no padding. Leave the paddings out.");
   auto [x, offsets] = embeddings_(inputs.tokens, inputs.offsets, inputs.segments);
   at::Tensor mask;
   if (inputs.mask.defined()) {
@@ -176,7 +176,7 @@ nn::Embedded Model::walk(const Inputs& inputs, std::vector<at::Tensor>* states) 
 }
 
 nn::Embedded Model::encode(const Inputs& inputs) {
-  if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
+  if (!is_padded(config_) || inputs.mask.defined()) {
     return walk(inputs, nullptr);
   }
   const Padded padded = pad(inputs, config_);
@@ -185,7 +185,7 @@ nn::Embedded Model::encode(const Inputs& inputs) {
 
 std::vector<at::Tensor> Model::hidden_states(const Inputs& inputs) {
   std::vector<at::Tensor> states;
-  if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
+  if (!is_padded(config_) || inputs.mask.defined()) {
     walk(inputs, &states);
     return states;
   }
