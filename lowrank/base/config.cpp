@@ -8,6 +8,8 @@
 #include <set>
 #include <sstream>
 
+#include "lowrank/base/json_structure.h"
+
 namespace lowrank {
 namespace {
 
@@ -273,16 +275,12 @@ Json write_config(const Describe& describe) {
 }
 
 Json parse_json(const std::string& text, const std::string& where) {
-  // Copying and writing a value recurse into it: depth that no file of ours has would end in a
-  // crash.
-  constexpr int kDeepest = 100;
-  const auto check_depth = [&](int depth, Json::parse_event_t, const Json&) {
-    if (depth <= kDeepest) return true;
-    throw Error(
-        fmt::format("{}: this JSON is nested more than {} deep. Flatten it.", where, kDeepest));
+  JsonStructure structure(where);
+  const auto check = [&](int depth, Json::parse_event_t event, const Json& parsed) {
+    return structure(depth, event, parsed);
   };
   try {
-    return Json::parse(text, check_depth);
+    return Json::parse(text, check);
   } catch (const Json::out_of_range&) {
     throw Error(
         fmt::format("{}: this JSON holds a number too large to read. Mend the file.", where));

@@ -84,7 +84,7 @@ void read_config(const Json& json, const std::string& where, const Describe& des
 // The inverse: every described key, in the order described.
 Json write_config(const Describe& describe);
 
-// Parses JSON text; throws Error with `where`, line and column.
+// Parses JSON text; throws Error with `where` and line, and for what json_structure.h refuses.
 Json parse_json(const std::string& text, const std::string& where);
 
 // Reads a TOML file's text into the JSON of the same structure; throws Error with `where` and line.

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "lowrank/cli/misuse.h"
+#include "lowrank/models/dtype.h"
 #include "lowrank/nn/encoder_layer.h"
 #include "lowrank/train/autocast.h"
 #include "lowrank/train/optimizer.h"
@@ -22,10 +23,6 @@ using at::Tensor;
 using Tensors = std::vector<Tensor>;
 
 constexpr uint64_t kSeed = 1;
-
-at::ScalarType dtype_of(const BenchFlags& flags) {
-  return flags.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
-}
 
 Tensor offsets_of(int64_t n) { return at::tensor({int64_t{0}, n}, at::kLong); }
 
@@ -46,7 +43,7 @@ Tensors results_of(const std::function<Tensor()>& forward, const Tensors& inputs
 
 Contestant attention(const BenchFlags& flags, const std::string& name, int64_t n) {
   at::manual_seed(kSeed);
-  const auto options = at::TensorOptions(dtype_of(flags));
+  const auto options = at::TensorOptions(models::dtype_of(flags.dtype));
   const auto random = [&](at::IntArrayRef sizes) { return at::randn(sizes).to(options); };
   Tensors x;
   for (int i = 0; i < 3; ++i) x.push_back(random({n, flags.heads, flags.head_size}));
@@ -93,11 +90,11 @@ Contestant layer(const BenchFlags& flags, const std::string& name, int64_t n) {
   for (const auto& shared : exact->named_parameters())
     parameters[shared.key()].copy_(shared.value());
   if (chosen->attention->filter.defined()) chosen->attention->filter.zero_();
-  chosen->to(dtype_of(flags));
+  chosen->to(models::dtype_of(flags.dtype));
   chosen->train(flags.backward);
 
   at::manual_seed(kSeed);
-  const Tensor x = at::randn({n, flags.heads * flags.head_size}).to(dtype_of(flags));
+  const Tensor x = at::randn({n, flags.heads * flags.head_size}).to(models::dtype_of(flags.dtype));
   const Tensor gradient = at::randn_like(x), offsets = offsets_of(n);
   Tensors inputs = chosen->parameters();
   inputs.push_back(x.requires_grad_(flags.backward));
@@ -135,7 +132,7 @@ Tensor labels_of(const models::ModelConfig& config, int64_t n) {
 Contestant model(const BenchFlags& flags, const models::ModelConfig& config,
                  const std::string& name, int64_t n) {
   const auto made = make_model(flags, config, name, n);
-  made->to(dtype_of(flags));
+  made->to(models::dtype_of(flags.dtype));
   made->train(flags.backward);
   const models::Inputs inputs = tokens_of(config, n);
   const Tensor labels = labels_of(config, n);

@@ -23,9 +23,9 @@
 #include "lowrank/models/derive.h"
 #include "lowrank/models/hugging_face.h"
 #include "lowrank/models/model_directory.h"
-#include "lowrank/serve/text_model.h"
+#include "lowrank/serve/read_texts.h"
 #include "lowrank/text/tokenizer_files.h"
-#include "lowrank/train/distill.h"
+#include "lowrank/train/distill_checkpoint.h"
 
 namespace lowrank::cli {
 namespace {
@@ -88,20 +88,14 @@ AttentionKind kind_of(const ConvertFlags& flags, const models::ModelConfig& conf
 }
 
 std::vector<std::string> read_texts(const std::vector<std::string>& paths) {
+  const auto refuse = [](const std::string& sentence) { throw Error(sentence); };
   std::vector<std::string> texts;
-  for (const std::string& path : paths) {
-    std::vector<fs::path> files;
-    if (fs::is_directory(path)) {
-      for (const auto& entry : fs::recursive_directory_iterator(path)) {
-        if (entry.is_regular_file()) files.push_back(entry.path());
-      }
-      std::sort(files.begin(), files.end());
-    } else {
-      files.emplace_back(path);
-    }
-    for (const fs::path& file : files) texts.push_back(read_file(file));
-  }
+  for (const fs::path& file : serve::find_texts(paths, refuse)) texts.push_back(read_file(file));
   return texts;
+}
+
+Json json_of(models::ModelConfig config) {
+  return write_config([&](ConfigFields& fields) { describe(fields, config); });
 }
 
 // Converts one model; each step takes the one before it.
@@ -119,7 +113,7 @@ class Conversion {
     model_ = std::get<ModelPointer>(source_.model);
     read_teacher();
     extend_positions();
-    replace_attention();
+    flags_.resume ? take_up() : replace_attention();
     if (!flags_.distill.empty()) distill();
     report_.what = source_.what;
     report_.is = in_words(model_->config());
@@ -127,10 +121,10 @@ class Conversion {
     if (compared_ && !interrupted_) measure_cost();
     print(report_, flags_.json, console_);
     if (interrupted_) {
-      say(fmt::format(
-          "interrupted; {} has what was learnt by then. Go on with: lowrank convert {} OUT "
-          "--teacher {} --distill ...",
-          flags_.out, flags_.out, flags_.model));
+      say(
+          fmt::format("interrupted; {} has what was learnt by then. The same command with --resume "
+                      "goes on from there.",
+                      flags_.out));
     }
     return interrupted_ ? kInterrupted : kDone;
   }
@@ -157,7 +151,7 @@ class Conversion {
   void read_teacher() {
     teacher_ = model_;
     if (flags_.teacher.empty()) return;
-    teacher_ = models::load_model(serve::find_model(flags_.teacher));
+    teacher_ = models::load_model(models::find_model(flags_.teacher));
     const models::ModelConfig &ours = model_->config(), &theirs = teacher_->config();
     if (ours.width == theirs.width && ours.layers == theirs.layers) return;
     throw Error(
@@ -173,22 +167,42 @@ class Conversion {
     model_ = models::with_positions(*model_, flags_.max_positions, rule);
   }
 
-  void replace_attention() {
-    if (flags_.attention.empty()) return;
+  // The student that an interrupted distillation left in OUT.
+  void take_up() {
+    const ModelPointer student = models::load_model(flags_.out);
+    if (!flags_.attention.empty() && flags_.attention != "auto") {
+      model_ = models::with_attention(*model_, named_kinds());
+    }
+    Json asked = json_of(model_->config());
+    const Json left = json_of(student->config());
+    if (flags_.attention == "auto") asked["attention"] = left["attention"];  // it was measured
+    if (asked != left) {
+      throw Error(fmt::format(
+          "{}: its student is \"{}\", and the command asks for \"{}\". Repeat the command that it "
+          "began with, with --resume.",
+          flags_.out, in_words(student->config()), in_words(model_->config())));
+    }
+    model_ = student;
+  }
+
+  // With what --attention and --layers name.
+  std::vector<AttentionKind> named_kinds() const {
     const int64_t layers = model_->config().layers;
     std::vector<AttentionKind> kinds;
     for (int64_t i = 0; i < layers; ++i) {
       kinds.push_back(models::attention_of_layer(model_->config(), i));
     }
-    if (flags_.attention == "auto") {
-      kinds = choose();
-    } else {
-      for (const int64_t i : layer_set(flags_.layers, layers)) {
-        kinds[static_cast<size_t>(i)] = kind_of(flags_, model_->config());
-      }
+    for (const int64_t i : layer_set(flags_.layers, layers)) {
+      kinds[static_cast<size_t>(i)] = kind_of(flags_, model_->config());
     }
-    model_ = models::with_attention(*model_, kinds);
-    if (flags_.attention != "auto" && !flags_.text.empty()) {
+    return kinds;
+  }
+
+  void replace_attention() {
+    if (flags_.attention.empty()) return;
+    const bool measures = flags_.attention == "auto";
+    model_ = models::with_attention(*model_, measures ? choose() : named_kinds());
+    if (!measures && !flags_.text.empty()) {
       report_.before = models::compare(*model_, *teacher_, measured_batches());
       compared_ = true;
     }
@@ -239,7 +253,7 @@ class Conversion {
     return chosen.kinds;
   }
 
-  void distill() {
+  train::DistillOptions distill_options() const {
     train::DistillOptions options;
     options.minutes = flags_.minutes;
     options.steps = flags_.steps;
@@ -250,8 +264,15 @@ class Conversion {
     options.seed = static_cast<uint64_t>(flags_.seed);
     options.precision =
         flags_.precision == "bfloat16" ? train::Precision::kBfloat16 : train::Precision::kFloat32;
-    const train::DistillData data =
-        train::distill_data(read_texts(flags_.distill), *tokenizer(), options.length);
+    return options;
+  }
+
+  void distill() {
+    const train::DistillOptions options = distill_options();
+    distilled_data_ = train::distill_data(read_texts(flags_.distill), *tokenizer(), options.length);
+    const train::DistillData& data = distilled_data_;
+    std::optional<train::DistillState> from;
+    if (flags_.resume) from = train::load_distillation(flags_.out, options, data, *teacher_);
     say(fmt::format("learning from {} sequences of {} tokens, {} held out",
                     grouped(std::ssize(data.training)), grouped(options.length),
                     data.held_out.size()));
@@ -269,7 +290,7 @@ class Conversion {
           told = progress.done + 0.05;
           bar.print(fmt::format("{}  {}", text, percent(progress.done, 0)));
         },
-        stop.raised());
+        stop.raised(), from ? &*from : nullptr);
     bar.wipe();
     report_.distilled = result;
     report_.before = result.before;
@@ -287,7 +308,11 @@ class Conversion {
 
   void save() {
     AtomicDirectory directory(flags_.out);
-    if (flags_.to == "huggingface") {
+    if (interrupted_) {
+      models::save_model(*model_, directory.path());
+      train::save_distillation(directory.path(), distill_options(), distilled_data_, *teacher_,
+                               report_.distilled->state);
+    } else if (flags_.to == "huggingface") {
       for (const std::string& note : models::save_hugging_face(*model_, directory.path())) {
         say("note: " + note);
       }
@@ -314,6 +339,7 @@ class Conversion {
   ModelPointer model_, teacher_;
   std::shared_ptr<const text::Tokenizer> tokenizer_;
   ConvertReport report_;
+  train::DistillData distilled_data_;
   bool compared_ = false;
   bool interrupted_ = false;
 };
@@ -325,7 +351,10 @@ void check_usage(const ConvertFlags& flags) {
   if (!flags.layers.empty() && (flags.attention.empty() || flags.attention == "auto")) {
     misuse("--layers says where --attention goes; name exact, nystrom or linformer.");
   }
-  if (fs::exists(flags.out) && !flags.force) {
+  if (flags.resume && flags.distill.empty()) {
+    misuse("--resume goes on with a --distill that was interrupted; repeat its command.");
+  }
+  if (fs::exists(flags.out) && !flags.force && !flags.resume) {
     throw Error(
         fmt::format("{} exists already. Give another OUT, or --force to replace it.", flags.out));
   }
@@ -334,151 +363,116 @@ void check_usage(const ConvertFlags& flags) {
   }
 }
 
+// Flags that stand together in the help. None shows a type: its rule is enough.
+class FlagGroup {
+ public:
+  FlagGroup(CLI::App& app, const char* name) : app_(app), name_(name) {}
+
+  template <class Value>
+  CLI::Option* add(const char* flag, Value& value, const char* help,
+                   const CLI::Validator& rule = {}) const {
+    return app_.add_option(flag, value, help)->check(rule)->type_name("")->group(name_);
+  }
+
+  CLI::Option* add(const char* flag, bool& value, const char* help) const {
+    return app_.add_flag(flag, value, help)->group(name_);
+  }
+
+ private:
+  CLI::App& app_;
+  const char* name_;
+};
+
 void add_checkpoint_flags(CLI::App& app, ConvertFlags& flags) {
-  const char* group = "What a checkpoint of another package does not tell";
+  const FlagGroup group(app, "What a checkpoint of another package does not tell");
   const auto number = [&](const char* name, std::optional<int64_t>& value, const char* help) {
-    app.add_option(name, value, help)
-        ->check(whole_number(1, 1'000'000'000))
-        ->type_name("")
-        ->group(group);
+    group.add(name, value, help, whole_number(1, 1'000'000'000));
   };
   number("--heads", flags.heads, "attention heads");
   number("--segment-length", flags.segment_length, "mlpen: seq_len");
   number("--max-length", flags.max_length, "linformer-pytorch, convolution: input_size");
   number("--inverse-steps", flags.inverse_steps, "nystrom-attention: pinv_iterations");
   number("--shared-layers", flags.shared_layers, "mlpen: layers that share their weights");
-  app.add_option("--source-attention", flags.source_attention, "mlpen: attn_type")
-      ->check(one_of({"softmax", "nystrom", "linformer"}))
-      ->type_name("")
-      ->group(group);
-  app.add_option("--head", flags.head, "fairseq: which classification head")
-      ->type_name("")
-      ->group(group);
-  app.add_option("--activation", flags.activation, "linformer-pytorch, fairseq")
-      ->check(one_of({"gelu", "relu"}))
-      ->type_name("")
-      ->group(group);
-  app.add_flag("--causal", flags.causal, "linformer-pytorch: causal")->group(group);
-  app.add_flag("--full-attention", flags.full_attention, "linformer-pytorch: full_attention")
-      ->group(group);
-  app.add_flag("--per-matrix-start", flags.per_matrix_start, "mlpen: inv_init_coeff_option")
-      ->group(group);
+  group.add("--source-attention", flags.source_attention, "mlpen: attn_type",
+            one_of({"softmax", "nystrom", "linformer"}));
+  group.add("--head", flags.head, "fairseq: which classification head");
+  group.add("--activation", flags.activation, "linformer-pytorch, fairseq",
+            one_of({"gelu", "relu"}));
+  group.add("--causal", flags.causal, "linformer-pytorch: causal");
+  group.add("--full-attention", flags.full_attention, "linformer-pytorch: full_attention");
+  group.add("--per-matrix-start", flags.per_matrix_start, "mlpen: inv_init_coeff_option");
 }
 
 void add_attention_flags(CLI::App& app, ConvertFlags& flags) {
-  const char* group = "Other attention, more positions";
-  app.add_option(
-         "--attention", flags.attention,
-         "attention that takes the place of the model's; auto picks layer by layer, by the error "
-         "measured on --text")
-      ->check(one_of({"exact", "nystrom", "linformer", "auto"}))
-      ->type_name("")
-      ->group(group);
-  app.add_option("--layers", flags.layers, "layers that get it, as in 2-5,7 (default: all)")
-      ->type_name("")
-      ->group(group);
-  app.add_option(
-         "--landmarks", flags.landmarks,
-         "nystrom: landmarks (default 64); auto: the most; nystrom-attention, mlpen: of the "
-         "checkpoint")
-      ->check(whole_number(1, 65536))
-      ->type_name("")
-      ->group(group);
-  app.add_option("--conv", flags.conv, "nystrom: taps of the convolution, which starts from zeros")
-      ->check(whole_number(0, 65535))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--projected", flags.projected, "linformer: projected rows")
-      ->check(whole_number(1, 1'000'000))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--projection", flags.projection, "linformer: linear, mean_pool or conv")
-      ->check(one_of({"linear", "mean_pool", "conv"}))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--sharing", flags.sharing, "linformer: none, headwise or kv")
-      ->check(one_of({"none", "headwise", "kv"}))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--text", flags.text, "files or folders of text that the change is measured on")
-      ->type_name("")
-      ->group(group);
-  app.add_option("--min-cosine", flags.min_cosine,
-                 "auto: the least mean cosine of a text's vector to the model's before")
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--max-positions", flags.max_positions,
-                 "tokens that the model takes (0: as it is)")
-      ->check(whole_number(0, 100'000'000))
-      ->type_name("")
-      ->group(group);
-  app.add_option("--positions", flags.positions,
-                 "how positions grow: tile repeats, interpolate stretches")
-      ->check(one_of({"tile", "interpolate"}))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
+  const FlagGroup group(app, "Other attention, more positions");
+  group.add(
+      "--attention", flags.attention,
+      "attention that takes the place of the model's; auto picks layer by layer, by the error "
+      "measured on --text",
+      one_of({"exact", "nystrom", "linformer", "auto"}));
+  group.add("--layers", flags.layers, "layers that get it, as in 2-5,7 (default: all)");
+  group.add("--landmarks", flags.landmarks,
+            "nystrom: landmarks (default 64); auto: the most; nystrom-attention, mlpen: of the "
+            "checkpoint",
+            whole_number(1, 65536));
+  group
+      .add("--conv", flags.conv, "nystrom: taps of the convolution, which starts from zeros",
+           whole_number(0, 65535))
+      ->capture_default_str();
+  group
+      .add("--projected", flags.projected, "linformer: projected rows", whole_number(1, 1'000'000))
+      ->capture_default_str();
+  group
+      .add("--projection", flags.projection, "linformer: linear, mean_pool or conv",
+           one_of({"linear", "mean_pool", "conv"}))
+      ->capture_default_str();
+  group
+      .add("--sharing", flags.sharing, "linformer: none, headwise or kv",
+           one_of({"none", "headwise", "kv"}))
+      ->capture_default_str();
+  group.add("--text", flags.text, "files or folders of text that the change is measured on");
+  group
+      .add("--min-cosine", flags.min_cosine,
+           "auto: the least mean cosine of a text's vector to the model's before",
+           CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  group.add("--max-positions", flags.max_positions, "tokens that the model takes (0: as it is)",
+            whole_number(0, 100'000'000));
+  group
+      .add("--positions", flags.positions,
+           "how positions grow: tile repeats, interpolate stretches",
+           one_of({"tile", "interpolate"}))
+      ->capture_default_str();
 }
 
 void add_distill_flags(CLI::App& app, ConvertFlags& flags) {
-  const char* group = "Training against the model before";
-  app.add_option("--distill", flags.distill, "files or folders of text to learn from")
-      ->type_name("")
-      ->group(group);
-  app.add_option("--teacher", flags.teacher, "the model to learn from (default: MODEL)")
-      ->type_name("")
-      ->group(group);
-  app.add_option("--minutes", flags.minutes, "by the clock")
-      ->check(CLI::Range(0.01, 100'000.0))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--steps", flags.steps, "instead of minutes: the same bits each time")
-      ->check(whole_number(1, 1'000'000'000))
-      ->type_name("")
-      ->group(group);
-  app.add_option("--length", flags.length, "tokens of a sequence")
-      ->check(whole_number(8, 1'000'000))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--sequences", flags.sequences, "sequences of a step")
-      ->check(whole_number(1, 4096))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--learning-rate", flags.learning_rate, "the highest")
-      ->check(CLI::Range(1e-8, 1.0))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--target", flags.target, "stops at this mean cosine of held-out text")
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--precision", flags.precision, "of the products")
-      ->check(one_of({"float32", "bfloat16"}))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
-  app.add_option("--seed", flags.seed, "of the order of the sequences")
-      ->check(whole_number(0, 1'000'000'000))
-      ->type_name("")
-      ->group(group);
-  app.add_option("--measure", flags.measure,
-                 "lengths at which time and memory are compared; 0: none")
+  const FlagGroup group(app, "Training against the model before");
+  group.add("--distill", flags.distill, "files or folders of text to learn from");
+  group.add("--resume", flags.resume,
+            "goes on with OUT's interrupted training; repeat the command that began it");
+  group.add("--teacher", flags.teacher, "the model to learn from (default: MODEL)");
+  group.add("--minutes", flags.minutes, "by the clock", CLI::Range(0.01, 100'000.0))
+      ->capture_default_str();
+  group.add("--steps", flags.steps, "instead of minutes: the same bits each time",
+            whole_number(1, 1'000'000'000));
+  group.add("--length", flags.length, "tokens of a sequence", whole_number(8, 1'000'000))
+      ->capture_default_str();
+  group.add("--sequences", flags.sequences, "sequences of a step", whole_number(1, 4096))
+      ->capture_default_str();
+  group.add("--learning-rate", flags.learning_rate, "the highest", CLI::Range(1e-8, 1.0))
+      ->capture_default_str();
+  group
+      .add("--target", flags.target, "stops at this mean cosine of held-out text",
+           CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  group.add("--precision", flags.precision, "of the products", one_of({"float32", "bfloat16"}))
+      ->capture_default_str();
+  group.add("--seed", flags.seed, "of the order of the sequences", whole_number(0, 1'000'000'000));
+  group
+      .add("--measure", flags.measure, "lengths at which time and memory are compared; 0: none",
+           whole_number(0, 1'000'000))
       ->delimiter(',')
-      ->check(whole_number(0, 1'000'000))
-      ->type_name("")
-      ->capture_default_str()
-      ->group(group);
+      ->capture_default_str();
 }
 
 }  // namespace
@@ -504,7 +498,7 @@ void add(CLI::App& app, ConvertFlags& flags) {
   app.footer(
       "Replaced attention is an approximation: the report says how near it comes, and training "
       "brings it "
-      "nearer. Ctrl-C ends the training and saves what it has learnt.\n\n"
+      "nearer. Ctrl-C ends the training and saves what it has learnt; --resume goes on.\n\n"
       "EXAMPLE\n"
       "  lowrank convert bert-base-uncased bert\n"
       "  lowrank convert minilm minilm-linear --attention nystrom --landmarks 64 --conv 33 \\\n"

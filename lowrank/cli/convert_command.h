@@ -50,6 +50,7 @@ struct ConvertFlags {
   double target = 1;
   std::string precision = "float32";
   int64_t seed = 0;
+  bool resume = false;  // OUT's interrupted distillation
   std::vector<int64_t> measure = {512, 4096, 16384};
   bool json = false;
 };

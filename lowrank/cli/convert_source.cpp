@@ -9,7 +9,6 @@
 #include "lowrank/models/foreign_import.h"
 #include "lowrank/models/hugging_face.h"
 #include "lowrank/models/model_directory.h"
-#include "lowrank/serve/text_model.h"
 
 namespace lowrank::cli {
 namespace {
@@ -59,13 +58,7 @@ ConvertSource open_hugging_face(const fs::path& folder, bool fixed) {
 ConvertSource open_source(const ConvertFlags& flags) {
   fs::path folder = flags.model;
   if (fs::is_directory(folder)) {
-    for (const fs::path& candidate : {folder / "best", folder / "last"}) {
-      restore_directory(candidate);
-      if (fs::exists(candidate / "config.json")) {
-        folder = candidate;
-        break;
-      }
-    }
+    folder = models::search_model(folder).value_or(folder);
     if (const fs::path path = folder / "config.json"; fs::exists(path)) {
       const Json config = parse_json(read_file(path), path.string());
       if (models::is_hugging_face(config)) return open_hugging_face(folder, flags.fixed);

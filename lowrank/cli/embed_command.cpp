@@ -4,22 +4,19 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
-#include "lowrank/base/race.h"
+#include "lowrank/cli/array_inputs.h"
 #include "lowrank/cli/misuse.h"
-#include "lowrank/cli/progress_bar.h"
 #include "lowrank/cli/quantity.h"
-#include "lowrank/cli/stop_signal.h"
+#include "lowrank/cli/run_progress.h"
 #include "lowrank/cli/validators.h"
 #include "lowrank/cli/vector_writer.h"
+#include "lowrank/models/foreign.h"
+#include "lowrank/models/model_directory.h"
 #include "lowrank/serve/embed.h"
 
 namespace lowrank::cli {
 namespace {
-
-// Thrown out of a run when the user wants to stop.
-struct Stopped {};
 
 std::optional<models::Pooling> pooling_of(const std::string& name) {
   if (name == "mean") return models::Pooling::kMean;
@@ -40,34 +37,31 @@ class EmbedRun {
   EmbedRun(const EmbedFlags& flags, const serve::TextModel& model, const Console& console)
       : flags_(flags),
         console_(console),
-        bar_(console),
+        progress_(console),
         model_length_(model.max_length),
         embedder_(model, options_of(flags)),
-        writer_(make_vector_writer(flags.format, flags.output, embedder_.width(), console.out)),
+        writer_(make_vector_writer(flags.format.empty() ? "jsonl" : flags.format, flags.output,
+                                   embedder_.width(), console.out)),
         window_(flags.inference.token_budget,
                 [this](const std::vector<serve::Pieces>& texts) { embed(texts); }) {
-    embedder_.on_progress([this](int64_t tokens) {
-      tokens_ += tokens;
-      show_progress();
-      if (stop_.raised()) throw Stopped();
-    });
+    embedder_.on_progress([this](int64_t tokens) { progress_.ran(tokens); });
   }
 
   int run() {
     const TextSource source(flags_.texts, console_, [this](const std::string& s) { complain(s); });
-    bytes_ = source.bytes();
+    progress_.expect(source.bytes());
     try {
       source.read([this](const serve::TextInput& input) { take(input); });
       window_.flush();
     } catch (const Stopped&) {
-      bar_.wipe();
+      progress_.wipe();
       console_.err << fmt::format(
           "lowrank embed: interrupted after {}{}.\n", counted(texts_, "text"),
           flags_.output.empty() ? "" : "; " + flags_.output + " is as it was");
       return kInterrupted;
     }
     writer_->commit();
-    bar_.wipe();
+    progress_.wipe();
     report();
     return complaints_ > 0 ? kFailed : kDone;
   }
@@ -75,12 +69,11 @@ class EmbedRun {
  private:
   void complain(const std::string& sentence) {
     ++complaints_;
-    bar_.print("lowrank embed: " + sentence);
+    progress_.print("lowrank embed: " + sentence);
   }
 
   void take(const serve::TextInput& input) {
-    if (stop_.raised()) throw Stopped();
-    bytes_taken_ += std::ssize(input.text) + 1;
+    progress_.take(std::ssize(input.text) + 1);
     serve::Pieces pieces;
     try {
       pieces = embedder_.cut(input);
@@ -99,19 +92,8 @@ class EmbedRun {
     std::vector<std::string> sources;
     for (const serve::Pieces& text : texts) sources.push_back(text.source);
     texts_ += std::ssize(texts);
-    bar_.wipe();  // the vectors may go to the same terminal
+    progress_.wipe();  // the vectors may go to the same terminal
     writer_->write(sources, vectors);
-  }
-
-  void show_progress() {
-    const double done =
-        bytes_ > 0 ? static_cast<double>(bytes_taken_) / static_cast<double>(bytes_) : 0;
-    bar_.update(done, fmt::format("{}  {} tokens/s", counted(tokens_, "token"), grouped(speed())));
-  }
-
-  int64_t speed() const {
-    const double seconds = steady_seconds() - start_;
-    return static_cast<int64_t>(static_cast<double>(tokens_) / std::max(seconds, 1e-9));
   }
 
   void say(const std::string& sentence) const {
@@ -143,21 +125,18 @@ class EmbedRun {
       say(fmt::format("{} has no rows for the inputs named above.", flags_.output));
     }
     say(fmt::format("{}, {}, {} tokens/s, peak memory {} MiB", counted(texts_, "text"),
-                    counted(tokens_, "token"), grouped(speed()),
+                    counted(progress_.tokens(), "token"), grouped(progress_.speed()),
                     grouped(peak_memory_bytes() >> 20)));
   }
 
   const EmbedFlags& flags_;
   const Console& console_;
-  const StopSignal stop_;
-  ProgressBar bar_;
+  RunProgress progress_;
   const int64_t model_length_;
   serve::Embedder embedder_;
   std::unique_ptr<VectorWriter> writer_;
   serve::PieceWindow window_;
-  const double start_ = steady_seconds();
-  int64_t bytes_ = 0, bytes_taken_ = 0;
-  int64_t texts_ = 0, tokens_ = 0;                // done
+  int64_t texts_ = 0;                             // done
   int64_t cut_ = 0, spread_ = 0, truncated_ = 0;  // texts
   int64_t complaints_ = 0;
 };
@@ -172,10 +151,9 @@ void add(CLI::App& app, EmbedFlags& flags) {
       ->check(one_of({"mean", "cls", "max"}))
       ->type_name("");
   app.add_flag("--no-normalize", flags.no_normalize, "leaves the vectors' lengths as they are");
-  app.add_option("--format", flags.format, "of the vectors")
+  app.add_option("--format", flags.format, "of the vectors (default: jsonl)")
       ->check(one_of({"jsonl", "csv", "npy"}))
-      ->type_name("")
-      ->capture_default_str();
+      ->type_name("");
   app.add_option("--output", flags.output, "file to write or replace (default: standard output)")
       ->type_name("");
   add(app, flags.inference,
@@ -185,10 +163,14 @@ void add(CLI::App& app, EmbedFlags& flags) {
   app.footer(
       "EXAMPLE\n"
       "  lowrank embed models/minilm notes/ --format npy --output notes.npy\n"
-      "  echo 'how long is long?' | lowrank embed models/minilm");
+      "  echo 'how long is long?' | lowrank embed models/minilm\n"
+      "  lowrank embed models/attention rows.npy --output attended.npy      # a module of another "
+      "package");
 }
 
 int run(const EmbedFlags& flags, const Console& console) {
+  const std::filesystem::path folder = models::find_model(flags.model);
+  if (models::is_foreign_folder(folder)) return embed_array(flags, folder, console);
   if (flags.format == "npy" && flags.output.empty()) {
     throw Misuse("--format = npy; an array goes to a file. Name it with --output.");
   }

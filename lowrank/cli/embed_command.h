@@ -8,14 +8,15 @@
 
 namespace lowrank::cli {
 
-// lowrank embed MODEL [FILE|FOLDER...]: a vector for each text.
+// lowrank embed MODEL [FILE|FOLDER...]: a vector for each text. A module of another package turns an
+// array into one: array_inputs.h.
 struct EmbedFlags {
   std::string model;
   TextFlags texts;
   InferenceFlags inference{.on_overflow = "chunk"};
   std::string pooling;  // empty: the model's
   bool no_normalize = false;
-  std::string format = "jsonl";
+  std::string format;  // empty: jsonl, or of a module npy
   std::string output;  // empty: standard output
 };
 

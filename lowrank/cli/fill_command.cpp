@@ -8,6 +8,7 @@
 #include "lowrank/cli/escape.h"
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/quantity.h"
+#include "lowrank/cli/run_progress.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
 #include "lowrank/serve/fill.h"
@@ -28,33 +29,52 @@ std::string without_guard(std::string text) {
 class FillRun {
  public:
   FillRun(const serve::TextModel& model, const FillFlags& flags, const Console& console)
-      : model_(model), options_(piece_options(flags.inference)), flags_(flags), console_(console) {
+      : model_(model),
+        options_(piece_options(flags.inference, /*offers_chunks=*/false)),
+        flags_(flags),
+        console_(console),
+        progress_(console) {
     const train::SavedRecipe saved = train::recipe_of(model.folder, model.model->config());
     options_.special_tokens = saved.recipe.train.special_tokens;
   }
 
   int run() {
-    for (size_t i = 0; i < flags_.texts.size(); ++i) {
-      take({.text = without_guard(flags_.texts[i]), .source = fmt::format("text {}", i + 1)});
+    try {
+      read();
+      flush();
+    } catch (const Stopped&) {
+      progress_.wipe();
+      console_.err << fmt::format("lowrank fill: interrupted after {}.\n",
+                                  counted(filled_, "text"));
+      return kInterrupted;
     }
-    if (flags_.texts.empty()) {
-      const auto take_line = [this](const serve::TextInput& input) { take(input); };
-      const auto complain_of = [this](const std::string& sentence) { complain(sentence); };
-      serve::read_texts(console_.in, "stdin", {.format = serve::TextFormat::kLines}, take_line,
-                        complain_of);
-    }
-    flush();
+    progress_.wipe();
     return failed_ ? kFailed : kDone;
   }
 
  private:
+  void read() {
+    int64_t bytes = 0;
+    for (const std::string& text : flags_.texts) bytes += std::ssize(text);
+    progress_.expect(bytes);
+    for (size_t i = 0; i < flags_.texts.size(); ++i) {
+      take({.text = without_guard(flags_.texts[i]), .source = fmt::format("text {}", i + 1)});
+    }
+    if (!flags_.texts.empty()) return;
+    serve::read_texts(
+        console_.in, "stdin", {.format = serve::TextFormat::kLines},
+        [this](const serve::TextInput& input) { take(input); },
+        [this](const std::string& sentence) { complain(sentence); });
+  }
+
   void complain(const std::string& sentence) {
-    console_.err << "lowrank fill: " << sentence << '\n';
+    progress_.print("lowrank fill: " + sentence);
     failed_ = true;
   }
 
   // A text that cannot be read is named; the others are still done.
   void take(const serve::TextInput& input) {
+    progress_.take(std::ssize(input.text));
     try {
       waiting_.push_back(serve::read_blanks(model_, input, options_));
     } catch (const Error& error) {
@@ -66,13 +86,17 @@ class FillRun {
 
   void flush() {
     if (waiting_.empty()) return;
-    const auto filled = serve::fill(model_, waiting_, flags_.top, flags_.inference.token_budget);
+    const serve::RunOptions options{.token_budget = flags_.inference.token_budget,
+                                    .progress = [this](int64_t n) { progress_.ran(n); }};
+    const auto filled = serve::fill(model_, waiting_, flags_.top, options);
+    progress_.wipe();  // what follows may go to the same terminal
     if (flags_.json) {
       for (size_t i = 0; i < filled.size(); ++i) print_json(waiting_[i].input, filled[i]);
     } else {
       print_table(filled);
     }
     console_.out << std::flush;
+    filled_ += std::ssize(waiting_);
     waiting_.clear();
   }
 
@@ -111,7 +135,9 @@ class FillRun {
   serve::PieceOptions options_;
   const FillFlags& flags_;
   const Console& console_;
+  RunProgress progress_;
   std::vector<serve::Reading> waiting_;
+  int64_t filled_ = 0;  // texts, printed
   bool failed_ = false;
 };
 

@@ -5,21 +5,20 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
 #include <filesystem>
 #include <limits>
 
-#include "lowrank/base/file.h"
 #include "lowrank/cli/escape.h"
 #include "lowrank/cli/machine.h"
 #include "lowrank/cli/model_summary.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/models/derive.h"
+#include "lowrank/models/dtype.h"
 #include "lowrank/models/model_directory.h"
 #include "lowrank/models/quirks.h"
 #include "lowrank/ops/dispatch.h"
-#include "lowrank/serve/text_model.h"
+#include "lowrank/serve/array_model.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
@@ -32,24 +31,33 @@ void add_quirks(const std::vector<models::Quirk>& quirks, Facts& facts) {
   }
 }
 
+std::string what_it_gives(const models::ForeignSignature& signature) {
+  return signature.classifies
+             ? fmt::format("the probability of each of {} classes", signature.outputs)
+             : fmt::format("{} for each row", counted(signature.outputs, "number"));
+}
+
 Facts module_facts(const std::filesystem::path& folder) {
   const models::ForeignModel foreign = models::load_foreign(folder);
+  const models::ForeignSignature signature = models::signature_of(foreign.options);
   int64_t parameters = 0;
   for (const at::Tensor& parameter : foreign.module->parameters()) parameters += parameter.numel();
-  Facts facts = {{"model", folder.string()},
-                 {"what it is", fmt::format("a module of \"{}\"",
-                                            profile_name(models::profile_of(foreign.options)))},
-                 {"parameters", grouped(parameters)}};
+  Facts facts = {
+      {"model", folder.string()},
+      {"what it is",
+       fmt::format("a module of \"{}\"", profile_name(models::profile_of(foreign.options)))},
+      {"parameters", grouped(parameters)},
+      {"reads", fmt::format("arrays {}", serve::shape_in_words(signature))},
+      {"gives", what_it_gives(signature)},
+      {"use", fmt::format("lowrank {} {} FILE.npy{}", serve::command_for(signature),
+                          folder.string(), signature.classifies ? "" : " --output OUT.npy")}};
   add_quirks(models::quirks(foreign.options), facts);
   return facts;
 }
 
 Facts model_facts(const std::string& path) {
-  const std::filesystem::path folder = serve::find_model(path);
-  const std::filesystem::path config_path = folder / "config.json";
-  if (models::is_foreign(parse_json(read_file(config_path), config_path.string()))) {
-    return module_facts(folder);
-  }
+  const std::filesystem::path folder = models::find_model(path);
+  if (models::is_foreign_folder(folder)) return module_facts(folder);
   const std::shared_ptr<models::Model> model = models::load_model(folder);
   const models::ModelConfig& config = model->config();
   int64_t longest = models::longest_sequence(config);
@@ -68,21 +76,6 @@ Facts model_facts(const std::string& path) {
   return facts;
 }
 
-constexpr std::array kDtypes = {at::kFloat, at::kBFloat16, at::kHalf, at::kDouble};
-
-std::string dtype_name(c10::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return "float32";
-    case at::kBFloat16:
-      return "bfloat16";
-    case at::kHalf:
-      return "float16";
-    default:
-      return "float64";
-  }
-}
-
 // The implementation that each operator takes on the CPU.
 struct OperatorChoices {
   c10::ScalarType dtype;
@@ -91,7 +84,8 @@ struct OperatorChoices {
 
 std::vector<OperatorChoices> operator_choices() {
   std::vector<OperatorChoices> all;
-  for (const c10::ScalarType dtype : kDtypes) {
+  for (const std::string& name : models::dtype_names()) {
+    const c10::ScalarType dtype = models::dtype_of(name);
     all.push_back({dtype, describe_dispatch(at::kCPU, dtype)});
   }
   return all;
@@ -100,7 +94,7 @@ std::vector<OperatorChoices> operator_choices() {
 // A row an operator, a column a dtype; then why a faster implementation was refused.
 void print(const std::vector<OperatorChoices>& all, std::ostream& out) {
   std::vector<std::string> heading = {"operator"};
-  for (const OperatorChoices& of_dtype : all) heading.push_back(dtype_name(of_dtype.dtype));
+  for (const OperatorChoices& of_dtype : all) heading.push_back(models::dtype_name(of_dtype.dtype));
   Table table(heading, heading.size());
   for (size_t op = 0; op < all.front().choices.size(); ++op) {
     std::vector<std::string> row = {all.front().choices[op].op};
@@ -111,8 +105,8 @@ void print(const std::vector<OperatorChoices>& all, std::ostream& out) {
   for (const OperatorChoices& of_dtype : all) {
     for (const KernelChoice& choice : of_dtype.choices) {
       for (const auto& [name, reason] : choice.refused) {
-        out << fmt::format("{}, {}: not {}, {}\n", choice.op, dtype_name(of_dtype.dtype), name,
-                           reason);
+        out << fmt::format("{}, {}: not {}, {}\n", choice.op, models::dtype_name(of_dtype.dtype),
+                           name, reason);
       }
     }
   }
@@ -122,7 +116,7 @@ Json to_json(const std::vector<OperatorChoices>& all) {
   Json json = Json::object();
   for (const OperatorChoices& of_dtype : all) {
     for (const KernelChoice& choice : of_dtype.choices) {
-      Json& entry = json[choice.op][dtype_name(of_dtype.dtype)];
+      Json& entry = json[choice.op][models::dtype_name(of_dtype.dtype)];
       entry["taken"] = choice.taken;
       entry["refused"] = Json::object();
       for (const auto& [name, reason] : choice.refused) entry["refused"][name] = reason;

@@ -80,6 +80,15 @@ std::string task_in_words(const models::ModelConfig& config) {
   return config.classes.empty() ? task : fmt::format("{}, {} classes", task, config.classes.size());
 }
 
+std::string of_profile(const models::ModelConfig& config) {
+  if (config.compat.profile == Profile::kNone) return "";
+  const std::string& name = profile_name(config.compat.profile);
+  return models::is_padded(config)
+             ? fmt::format("; computed as \"{}\" does", name)
+             : fmt::format("; computed as \"{}\" does a sequence that is alone, without padding",
+                           name);
+}
+
 }  // namespace
 
 std::string in_words(const AttentionKind& kind) { return std::visit(KindInWords{}, kind); }

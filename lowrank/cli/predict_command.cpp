@@ -7,20 +7,24 @@
 #include <algorithm>
 #include <optional>
 
-#include "lowrank/cli/escape.h"
+#include "lowrank/base/file.h"
+#include "lowrank/cli/array_inputs.h"
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/predict_task.h"
 #include "lowrank/cli/quantity.h"
+#include "lowrank/cli/run_progress.h"
 #include "lowrank/cli/submission.h"
-#include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
 #include "lowrank/data/glue.h"
+#include "lowrank/models/foreign.h"
+#include "lowrank/models/model_directory.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
 namespace {
 
 constexpr size_t kTogether = 256;  // inputs that are predicted, and printed, together
+constexpr size_t kBeginning = 16;  // bytes that tell an array
 constexpr int64_t kBudgets = 8;    // or so many batches' tokens
 
 // The flags with what the model's recipe says where they say nothing.
@@ -34,13 +38,18 @@ InferenceFlags completed(InferenceFlags flags, const train::Recipe& recipe,
   return flags;
 }
 
+// Choices compete as whole sequences.
+bool offers_chunks(models::Task task) { return task != models::Task::kMultipleChoice; }
+
 PredictOptions options_of(const PredictFlags& flags, const InferenceFlags& inference,
-                          const train::Recipe& recipe) {
-  PredictOptions options{.pieces = piece_options(inference),
-                         .token_budget = inference.token_budget,
+                          const train::Recipe& recipe, models::Task task,
+                          const serve::BatchRunner::Progress& progress) {
+  PredictOptions options{.pieces = piece_options(inference, offers_chunks(task)),
+                         .run = {.token_budget = inference.token_budget, .progress = progress},
                          .top = flags.top,
                          .question = flags.question,
                          .longest = flags.longest,
+                         .no_answer_threshold = flags.no_answer_threshold,
                          .aggregate = flags.aggregate};
   options.pieces.special_tokens = recipe.train.special_tokens;
   return options;
@@ -54,20 +63,24 @@ class Predictor {
       : saved_(saved),
         task_kind_(model.model->config().task),
         inference_(completed(flags.inference, saved.recipe, model)),
-        task_(make_predict_task(model, options_of(flags, inference_, saved.recipe))),
+        progress_(console),
+        task_(make_predict_task(model, options_of(flags, inference_, saved.recipe, task_kind_,
+                                                  [this](int64_t n) { progress_.ran(n); }))),
         flags_(flags),
         console_(console) {}
 
   int run() {
     const TextFlags texts = text_flags();
-    if (!texts.inputs.empty() && !texts.lines && !texts.jsonl && saved_.is_own) {
-      take_files_as_trained(texts.inputs);
-    } else {
-      TextSource(texts, console_, complain_).read([this](const serve::TextInput& input) {
-        take(input);
-      });
+    try {
+      read(texts);
+      flush();
+    } catch (const Stopped&) {
+      progress_.wipe();
+      console_.err << fmt::format("lowrank predict: interrupted after {}.\n",
+                                  counted(predicted_, "input"));
+      return kInterrupted;
     }
-    flush();
+    progress_.wipe();
     say_what_was_truncated();
     return failed_ ? kFailed : kDone;
   }
@@ -91,6 +104,9 @@ class Predictor {
     if (!answers && !flags_.question.empty()) {
       throw Misuse("--question is for question answering models. Leave it out.");
     }
+    if (!answers && flags_.no_answer_threshold) {
+      throw Misuse("--no-answer-threshold is for question answering models. Leave it out.");
+    }
     if (chooses) {  // the task reads the objects itself
       texts.jsonl = false;
       texts.lines = true;
@@ -98,10 +114,24 @@ class Predictor {
     return texts;
   }
 
+  void read(const TextFlags& texts) {
+    if (!texts.inputs.empty() && !texts.lines && !texts.jsonl && saved_.is_own) {
+      take_files_as_trained(texts.inputs);
+      return;
+    }
+    const TextSource source(texts, console_, complain_);
+    progress_.expect(source.bytes());
+    source.read([this](const serve::TextInput& input) { take(input); });
+  }
+
   // Whole files, cut and stripped as those that the model was trained on.
   void take_files_as_trained(const std::vector<std::string>& paths) {
-    for (const auto& file : serve::find_texts(paths, complain_)) {
+    const std::vector<std::filesystem::path> files = serve::find_texts(paths, complain_);
+    progress_.expect(bytes_of(files));
+    for (const std::filesystem::path& file : files) {
+      progress_.take(bytes_of({file}));
       naming_errors([&] {
+        if (is_array(read_file(file, kBeginning))) throw Error(not_a_text(file.string()));
         const data::Example example = data::load_file(file.string(), saved_.recipe.data);
         add({.text = example.text, .source = file.string()});
       });
@@ -109,6 +139,7 @@ class Predictor {
   }
 
   void take(serve::TextInput input) {
+    progress_.take(std::ssize(input.text) + 1);
     const size_t tab = input.text.find('\t');
     const data::DataOptions& data = saved_.recipe.data;
     const bool pairs = data.format == data::Format::kGlue ? data::glue_has_pairs(data.task)
@@ -145,63 +176,37 @@ class Predictor {
     readings.swap(waiting_);
     held_ = 0;
     const std::vector<Prediction> predictions = task_->predict(readings);
-    if (flags_.json) {
-      print_json(readings, predictions);
-    } else {
-      print_table(readings, predictions);
-    }
-    console_.out << std::flush;
-  }
-
-  void print_table(const std::vector<serve::Reading>& readings,
-                   const std::vector<Prediction>& predictions) const {
-    size_t columns = 0;
-    for (const Prediction& prediction : predictions) {
-      for (const auto& row : prediction.rows) columns = std::max(columns, 1 + row.size());
-    }
-    if (columns == 0) return;
-    Table table(std::vector<std::string>(columns), columns);
-    for (size_t i = 0; i < readings.size(); ++i) {
-      for (const auto& cells : predictions[i].rows) {
-        std::vector<std::string> row = {escaped(readings[i].pieces.source)};
-        row.insert(row.end(), cells.begin(), cells.end());
-        row.resize(columns);
-        table.add_row(std::move(row));
-      }
-    }
-    table.print(console_.out);
-  }
-
-  void print_json(const std::vector<serve::Reading>& readings,
-                  const std::vector<Prediction>& predictions) const {
-    for (size_t i = 0; i < readings.size(); ++i) {
-      Json json = {{"source", readings[i].pieces.source}};
-      json.update(predictions[i].json);
-      console_.out << json.dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
-    }
+    std::vector<std::string> sources;
+    for (const serve::Reading& reading : readings) sources.push_back(reading.pieces.source);
+    progress_.wipe();  // what follows may go to the same terminal
+    print(sources, predictions, flags_.json, console_.out);
+    predicted_ += std::ssize(sources);
   }
 
   void say_what_was_truncated() const {
     if (truncated_ == 0) return;
     console_.err << fmt::format(
-        "lowrank predict: only the first {} tokens of {} were read. Use --on-overflow chunk to "
-        "label the whole of each.\n",
-        grouped(inference_.max_length), counted(truncated_, "text"));
+        "lowrank predict: only the first {} tokens of {} were read. Use --on-overflow {} to label "
+        "the whole of each.\n",
+        grouped(inference_.max_length), counted(truncated_, "text"),
+        offers_chunks(task_kind_) ? "chunk" : "interpolate");
   }
 
   const train::SavedRecipe& saved_;
   const models::Task task_kind_;
   const InferenceFlags inference_;
+  RunProgress progress_;
   const std::unique_ptr<PredictTask> task_;
   const PredictFlags& flags_;
   const Console& console_;
   const serve::Complain complain_ = [this](const std::string& sentence) {
-    console_.err << "lowrank predict: " << sentence << '\n';
+    progress_.print("lowrank predict: " + sentence);
     failed_ = true;
   };
   std::vector<serve::Reading> waiting_;
   int64_t held_ = 0;       // tokens of those
   int64_t truncated_ = 0;  // inputs
+  int64_t predicted_ = 0;  // inputs, printed
   bool failed_ = false;
 };
 
@@ -221,6 +226,12 @@ void add(CLI::App& app, PredictFlags& flags) {
       ->check(whole_number(1, 100'000))
       ->type_name("")
       ->capture_default_str();
+  app.add_option("--no-answer-threshold", flags.no_answer_threshold,
+                 "question answering: says \"no answer\" where that scores higher than the best by "
+                 "more than this, as a difference of logits (0: where it scores higher); without "
+                 "it there always is an answer")
+      ->check(CLI::Range(-1e6, 1e6))
+      ->type_name("");
   app.add_option("--aggregate", flags.aggregate,
                  "labels of tokens: first labels words by their first piece and joins B- and I-, "
                  "none prints each piece")
@@ -241,7 +252,8 @@ void add(CLI::App& app, PredictFlags& flags) {
       "EXAMPLE\n"
       "  lowrank predict runs/source_files src/ notes.txt --top 2\n"
       "  echo 'import os' | lowrank predict runs/source_files\n"
-      "  lowrank predict models/reader manual.txt --question 'How hot?' --on-overflow chunk");
+      "  lowrank predict models/reader manual.txt --question 'How hot?' --on-overflow chunk\n"
+      "  lowrank predict models/transmil bags/ --json      # .npy files, [n, c] or [b, n, c]");
 }
 
 int run(const PredictFlags& flags, const Console& console) {
@@ -253,6 +265,8 @@ int run(const PredictFlags& flags, const Console& console) {
     write_submission(trained, flags.submission, console);
     return kDone;
   }
+  const std::filesystem::path folder = models::find_model(flags.model);
+  if (models::is_foreign_folder(folder)) return predict_arrays(flags, folder, console);
   const serve::TextModel model = load(flags.model, flags.inference);
   const train::SavedRecipe saved = train::recipe_of(model.folder, model.model->config());
   return Predictor(model, saved, flags, console).run();

@@ -51,31 +51,14 @@ class Classification final : public OfOneModel {
   std::vector<Prediction> predict(const std::vector<serve::Reading>& readings) const override {
     const auto classify = compares() ? serve::compare : serve::classify;
     std::vector<Prediction> predictions;
-    for (const auto& values : classify(model_, readings, options_.token_budget)) {
-      predictions.push_back(classes().size() == 1 ? number(values[0]) : labels(values));
+    for (const auto& values : classify(model_, readings, options_.run)) {
+      predictions.push_back(of_classes(model_.model->config().classes, values, options_.top));
     }
     return predictions;
   }
 
  private:
   bool compares() const { return model_.model->config().task == models::Task::kRetrieval; }
-  const std::vector<std::string>& classes() const { return model_.model->config().classes; }
-
-  Prediction number(double value) const {
-    return {.json = {{"value", value}},
-            .rows = {{fmt::format("{} {:.6g}", escaped(classes()[0]), value)}}};
-  }
-
-  Prediction labels(const std::vector<double>& probabilities) const {
-    Prediction prediction{.json = {{"labels", Json::array()}}, .rows = {{}}};
-    for (const size_t c : serve::best_of(probabilities, options_.top)) {
-      prediction.json["labels"].push_back(
-          {{"label", classes()[c]}, {"probability", probabilities[c]}});
-      prediction.rows[0].push_back(
-          fmt::format("{} {}", escaped(classes()[c]), percent(probabilities[c])));
-    }
-    return prediction;
-  }
 };
 
 class TokenLabels final : public OfOneModel {
@@ -92,8 +75,7 @@ class TokenLabels final : public OfOneModel {
 
   std::vector<Prediction> predict(const std::vector<serve::Reading>& readings) const override {
     std::vector<Prediction> predictions;
-    for (const auto& spans :
-         serve::label_tokens(model_, readings, aggregate_, options_.token_budget)) {
+    for (const auto& spans : serve::label_tokens(model_, readings, aggregate_, options_.run)) {
       Prediction prediction{.json = {{"spans", Json::array()}}, .rows = {}};
       for (const serve::LabeledSpan& span : spans) {
         Json json = span_json(span.bytes, span.characters);
@@ -135,12 +117,20 @@ class Answers final : public OfOneModel {
   }
 
   std::vector<Prediction> predict(const std::vector<serve::Reading>& readings) const override {
-    const serve::AnswerOptions options{
-        .top = options_.top, .longest = options_.longest, .token_budget = options_.token_budget};
+    const serve::AnswerOptions options{.top = options_.top,
+                                       .longest = options_.longest,
+                                       .no_answer_threshold = options_.no_answer_threshold,
+                                       .run = options_.run};
     std::vector<Prediction> predictions;
     for (const auto& answers : serve::answer(model_, readings, options)) {
       Prediction prediction{.json = {{"answers", Json::array()}}, .rows = {}};
       for (const serve::Answer& answer : answers) {
+        if (answer.is_none) {
+          prediction.json["answers"].push_back(
+              {{"no_answer", true}, {"text", ""}, {"score", answer.score}});
+          prediction.rows.push_back({"no answer", percent(answer.score), ""});
+          continue;
+        }
         Json json = span_json(answer.bytes, answer.characters);
         json.update({{"text", answer.text}, {"score", answer.score}});
         prediction.json["answers"].push_back(std::move(json));
@@ -155,7 +145,13 @@ class Answers final : public OfOneModel {
 
 class Choices final : public OfOneModel {
  public:
-  using OfOneModel::OfOneModel;
+  Choices(const serve::TextModel& model, const PredictOptions& options)
+      : OfOneModel(model, options) {
+    if (options.pieces.on_overflow != serve::Overflow::kChunk) return;
+    throw Misuse(
+        "--on-overflow = chunk; choices compete as whole sequences. Use error, truncate or "
+        "interpolate.");
+  }
 
   // The text is the JSON object itself: its "choices" are a list, which no other task reads.
   serve::Reading read(const serve::TextInput& input) const override {
@@ -182,7 +178,7 @@ class Choices final : public OfOneModel {
   }
 
   std::vector<Prediction> predict(const std::vector<serve::Reading>& readings) const override {
-    const auto all = serve::choose(model_, readings, options_.token_budget);
+    const auto all = serve::choose(model_, readings, options_.run);
     std::vector<Prediction> predictions;
     for (size_t i = 0; i < readings.size(); ++i) {
       const Json choices = parse_json(readings[i].input.text, readings[i].input.source)["choices"];

@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "lowrank/base/config.h"
+#include "lowrank/cli/prediction.h"
 #include "lowrank/serve/reading.h"
 
 namespace lowrank::cli {
@@ -14,17 +15,12 @@ namespace lowrank::cli {
 // What `lowrank predict` is asked for, whatever the model's task.
 struct PredictOptions {
   serve::PieceOptions pieces;
-  int64_t token_budget = serve::kTokenBudget;
-  int64_t top = 3;                  // classes, answers or choices
-  std::string question;             // question answering: of every input; empty: each has its own
-  int64_t longest = 30;             // question answering: tokens of an answer
+  serve::RunOptions run;
+  int64_t top = 3;       // classes, answers or choices
+  std::string question;  // question answering: of every input; empty: each has its own
+  int64_t longest = 30;  // question answering: tokens of an answer
+  std::optional<double> no_answer_threshold = std::nullopt;  // question answering: serve/answer.h
   std::string aggregate = "first";  // token classification: serve/token_labels.h
-};
-
-// What is printed of an input.
-struct Prediction {
-  Json json;                                   // an object
-  std::vector<std::vector<std::string>> rows;  // for people, without the source
 };
 
 // What `lowrank predict` does with the inputs of a model's task.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lowrank/cli/text_flags.h"
 
+#include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 
 #include "lowrank/cli/validators.h"
+#include "lowrank/models/dtype.h"
 
 namespace lowrank::cli {
 namespace {
@@ -13,6 +15,17 @@ namespace {
 serve::TextFormat format_of(const TextFlags& flags) {
   if (flags.jsonl) return serve::TextFormat::kJsonLines;
   return flags.lines ? serve::TextFormat::kLines : serve::TextFormat::kWhole;
+}
+
+// Hands on the texts of one stream, unless they are an array's bytes.
+serve::TakeText unless_array(const std::string& name, const serve::TakeText& take,
+                             const serve::Complain& complain) {
+  return [=, first = true, array = false](serve::TextInput input) mutable {
+    array |= first && is_array(input.text);
+    if (array && first) complain(not_a_text(name));
+    first = false;
+    if (!array) take(std::move(input));
+  };
 }
 
 }  // namespace
@@ -50,16 +63,39 @@ void add(CLI::App& app, InferenceFlags& flags, const std::string& overflow_help)
       ->type_name("")
       ->capture_default_str();
   app.add_option("--dtype", flags.dtype, "of the weights (default: the file's)")
-      ->check(one_of({"float32", "bfloat16", "float16", "float64"}))
+      ->check(one_of(models::dtype_names()))
       ->type_name("");
+}
+
+bool is_array(std::string_view beginning) { return beginning.starts_with("\x93NUMPY"); }
+
+std::string not_a_text(const std::string& source) {
+  return fmt::format(
+      "{}: this is an array of NumPy's, and the model reads text. Only modules of other packages "
+      "read arrays: \"lowrank info MODEL\" says what a model is.",
+      source);
 }
 
 serve::TextModel load(const std::string& model, const InferenceFlags& flags) {
   return serve::load_text_model(model, flags.device, flags.dtype);
 }
 
-serve::PieceOptions piece_options(const InferenceFlags& flags) {
-  return {.on_overflow = serve::overflow_of(flags.on_overflow), .max_length = flags.max_length};
+serve::PieceOptions piece_options(const InferenceFlags& flags, bool offers_chunks) {
+  return {.on_overflow = serve::overflow_of(flags.on_overflow),
+          .max_length = flags.max_length,
+          .words = {.on_overflow = "--on-overflow",
+                    .max_length = "--max-length",
+                    .offers_chunks = offers_chunks}};
+}
+
+int64_t bytes_of(const std::vector<std::filesystem::path>& files) {
+  int64_t bytes = 0;
+  for (const std::filesystem::path& file : files) {
+    std::error_code unknown;
+    const uintmax_t size = std::filesystem::file_size(file, unknown);
+    if (!unknown) bytes += static_cast<int64_t>(size);
+  }
+  return bytes;
 }
 
 TextSource::TextSource(const TextFlags& flags, const Console& console,
@@ -68,18 +104,16 @@ TextSource::TextSource(const TextFlags& flags, const Console& console,
       console_(console),
       complain_(complain),
       standard_input_(flags.inputs.empty()),
-      files_(serve::find_texts(flags.inputs, complain)) {
-  for (const std::filesystem::path& file : files_) {
-    std::error_code unknown;
-    const uintmax_t size = std::filesystem::file_size(file, unknown);
-    if (!unknown) bytes_ += static_cast<int64_t>(size);
-  }
-}
+      files_(serve::find_texts(flags.inputs, complain)),
+      bytes_(bytes_of(files_)) {}
 
 void TextSource::read(const serve::TakeText& take) const {
-  if (standard_input_) serve::read_texts(console_.in, "stdin", options_, take, complain_);
+  if (standard_input_) {
+    serve::read_texts(console_.in, "stdin", options_, unless_array("stdin", take, complain_),
+                      complain_);
+  }
   for (const std::filesystem::path& file : files_) {
-    serve::read_texts(file, options_, take, complain_);
+    serve::read_texts(file, options_, unless_array(file.string(), take, complain_), complain_);
   }
 }
 

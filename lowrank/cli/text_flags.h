@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lowrank/cli/console.h"
@@ -39,9 +40,19 @@ void add(CLI::App& app, TextFlags& flags);
 void add(CLI::App& app, InferenceFlags& flags, const std::string& overflow_help);
 
 serve::TextModel load(const std::string& model, const InferenceFlags& flags);
-serve::PieceOptions piece_options(const InferenceFlags& flags);
+// `offers_chunks`: whether --on-overflow chunk is a way out of an input's length here.
+serve::PieceOptions piece_options(const InferenceFlags& flags, bool offers_chunks = true);
+
+// Whether a file that begins so is an array of NumPy's. No text in UTF-8 begins like that.
+bool is_array(std::string_view beginning);
+
+// What is wrong with the array `source` where a text is read.
+std::string not_a_text(const std::string& source);
+
+int64_t bytes_of(const std::vector<std::filesystem::path>& files);
 
 // The texts that the flags name, files first found and then read one after the other.
+// An array is complained of.
 class TextSource {
  public:
   TextSource(const TextFlags& flags, const Console& console, const serve::Complain& complain);

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -20,8 +21,8 @@ namespace lowrank::io {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-// Room for two numbers of 64 bits, and a multiple of 64, as the format wants.
-constexpr size_t kHeaderBytes = 128;
+// The format wants a multiple of 64; at least this has room for two numbers of 64 bits, whatever they become.
+constexpr size_t kHeaderBytes = 128, kHeaderStep = 64;
 constexpr size_t kVersionBytes = 2;
 
 struct NamedType {
@@ -222,32 +223,48 @@ void require_booleans(const at::Tensor& tensor, const std::string& where) {
 
 // ---- Writing
 
+namespace {
+
+bool is_written(at::ScalarType dtype) {
+  return std::any_of(kTypes.begin(), kTypes.begin() + kWritten,
+                     [&](const NamedType& entry) { return entry.type == dtype; });
+}
+
+std::string header_of(at::ScalarType dtype, const std::vector<int64_t>& shape) {
+  const auto* type = std::find_if(kTypes.begin(), kTypes.end(),
+                                  [&](const NamedType& entry) { return entry.type == dtype; });
+  const std::string dict =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", type->name,
+                  fmt::join(shape, ", "), shape.size() == 1 ? "," : "");
+  const size_t before = kMagic.size() + kVersionBytes + sizeof(uint16_t);
+  const size_t needed = before + dict.size() + 1;
+  const size_t bytes =
+      std::max(kHeaderBytes, (needed + kHeaderStep - 1) / kHeaderStep * kHeaderStep);
+  const auto length = static_cast<uint16_t>(bytes - before);
+  std::string text(kMagic);
+  text += std::string("\x01\x00", kVersionBytes);
+  text.append(reinterpret_cast<const char*>(&length), sizeof length);
+  text += dict;
+  text.resize(bytes - 1, ' ');
+  return text + '\n';
+}
+
+}  // namespace
+
 NpyWriter::NpyWriter(const std::filesystem::path& path, at::ScalarType dtype,
                      std::optional<int64_t> columns)
     : path_(path), file_(path), dtype_(dtype), columns_(columns) {
-  const auto* end = kTypes.begin() + kWritten;
-  const auto known =
-      std::any_of(kTypes.begin(), end, [&](const NamedType& entry) { return entry.type == dtype; });
-  if (!known || columns.value_or(0) < 0) {
+  if (!is_written(dtype) || columns.value_or(0) < 0) {
     fail(path.string(),
          fmt::format("an array of {} and {} columns cannot be written; it must be of float32, "
                      "float64 or int64",
                      c10::toString(dtype), columns.value_or(0)));
   }
-  file_.write(header());
+  file_.write(header_of(dtype_, shape()));
 }
 
-std::string NpyWriter::header() const {
-  const auto* type = std::find_if(kTypes.begin(), kTypes.end(),
-                                  [&](const NamedType& entry) { return entry.type == dtype_; });
-  const uint16_t length = kHeaderBytes - kMagic.size() - kVersionBytes - sizeof(uint16_t);
-  std::string text(kMagic);
-  text += std::string("\x01\x00", kVersionBytes);
-  text.append(reinterpret_cast<const char*>(&length), sizeof length);
-  text += fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({},{}), }}", type->name,
-                      rows_, columns_ ? fmt::format(" {}", *columns_) : "");
-  text.resize(kHeaderBytes - 1, ' ');
-  return text + '\n';
+std::vector<int64_t> NpyWriter::shape() const {
+  return columns_ ? std::vector{rows_, *columns_} : std::vector{rows_};
 }
 
 void NpyWriter::write(const at::Tensor& rows) {
@@ -265,8 +282,21 @@ void NpyWriter::write(const at::Tensor& rows) {
 }
 
 void NpyWriter::commit() {
-  file_.overwrite(0, header());
+  file_.overwrite(0, header_of(dtype_, shape()));
   file_.commit();
+}
+
+void save_npy(const std::filesystem::path& path, const at::Tensor& array) {
+  if (!is_written(array.scalar_type())) {
+    fail(path.string(),
+         fmt::format("an array of {} cannot be written; it must be of float32, float64 or int64",
+                     c10::toString(array.scalar_type())));
+  }
+  const at::Tensor dense = array.detach().to(at::kCPU).contiguous();
+  AtomicFile file(path);
+  file.write(header_of(dense.scalar_type(), dense.sizes().vec()));
+  file.write({static_cast<const char*>(dense.const_data_ptr()), dense.nbytes()});
+  file.commit();
 }
 
 at::Tensor read_npy(std::span<const std::byte> bytes, const std::string& where) {

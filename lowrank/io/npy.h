@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "lowrank/base/file.h"
 
@@ -27,13 +28,17 @@ class NpyWriter {
   void commit();
 
  private:
-  std::string header() const;
+  std::vector<int64_t> shape() const;
   std::filesystem::path path_;
   AtomicFile file_;
   at::ScalarType dtype_;
   std::optional<int64_t> columns_;
   int64_t rows_ = 0;
 };
+
+// Writes an array of any shape in one step: float32, float64 or int64, on any device, with any strides.
+// Throws lowrank::Error as NpyWriter does.
+void save_npy(const std::filesystem::path& path, const at::Tensor& array);
 
 // Reads a .npy file of any shape and order: floating point of 2, 4 and 8 bytes, whole numbers,
 // booleans and complex numbers of 8 and 16 bytes, all little-endian. The tensor is contiguous and owns its memory. Throws

@@ -96,6 +96,7 @@ void describe_compat(ConfigFields& fields, CompatOptions& compat) {
   fields.number("segment_length", compat.segment_length, 0, kMost);
   fields.flag("per_matrix_start", compat.per_matrix_start);
   fields.number("padding_token", compat.padding_token, 0, kMost);
+  fields.flag("padded", compat.padded);
 }
 
 [[noreturn]] void fail(const std::string& where, const std::string& message) {
@@ -171,6 +172,9 @@ void check_compat(const ModelConfig& config, const std::string& where) {
                               "the number of the checkpoint.",
                               compat.segment_length, kind->landmarks));
     }
+  }
+  if (!compat.padded && nystrom) {
+    fail(place, "padded = false; its landmarks are cut from a padded length. Use true.");
   }
   if (compat.padding_token >= config.embeddings.vocabulary) {
     fail(place, fmt::format("padding_token = {}; the vocabulary ends at {}. Use a token of it.",
@@ -284,6 +288,10 @@ void check(const ModelConfig& config, const std::string& where) {
                             "duplicates.",
                             config.classes.size(), names.size()));
   }
+}
+
+bool is_padded(const ModelConfig& config) {
+  return config.compat.profile != Profile::kNone && config.compat.padded;
 }
 
 bool is_about_tokens(Task task) {

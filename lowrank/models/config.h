@@ -38,6 +38,9 @@ struct CompatOptions {
   int64_t segment_length = 0;     // Nystrom: of compat::Options
   bool per_matrix_start = false;  // Nystrom: of compat::Options
   int64_t padding_token = 0;
+  // Without paddings where false: kFairseq alone, whose function of a sequence that is alone is then that
+  // of every sequence. Its order of E and bias remains.
+  bool padded = true;
 };
 
 // The whole of a model: what config.json holds and what a recipe's [model] table sets. Keys are the
@@ -78,6 +81,9 @@ void describe(ConfigFields& fields, ModelConfig& config);
 // Throws Error naming field, rule and remedy: heads divide width, attention has 1 or `layers`
 // entries, a task about tokens keeps one row a token, no attention is yet to be measured ...
 void check(const ModelConfig& config, const std::string& where);
+
+// Whether sequences are padded, and a result so hangs on the rest of its batch.
+bool is_padded(const ModelConfig& config);
 
 // Whether the task's output has one row for each token.
 bool is_about_tokens(Task task);

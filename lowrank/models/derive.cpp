@@ -126,7 +126,11 @@ std::shared_ptr<Model> with_attention(const Model& model, const std::vector<Atte
 
 std::shared_ptr<Model> without_profile(const Model& model) {
   ModelConfig config = model.config();
-  config.compat = {};
+  if (config.compat.profile == Profile::kFairseq) {
+    config.compat.padded = false;
+  } else {
+    config.compat = {};
+  }
   return derived(model, config);
 }
 

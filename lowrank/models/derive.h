@@ -16,7 +16,8 @@ namespace lowrank::models {
 // them. A layer whose kind stays keeps all. A profile that the kinds do not fit is left away.
 std::shared_ptr<Model> with_attention(const Model& model, const std::vector<AttentionKind>& kinds);
 
-// The same model as this library computes it: without its profile (CompatOptions).
+// The same model as this library computes it: without its profile (CompatOptions). kFairseq, whose weights need
+// its order of E and bias, keeps it, without the padding.
 std::shared_ptr<Model> without_profile(const Model& model);
 
 // How a table of positions grows from n rows to more.

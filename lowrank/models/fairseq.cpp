@@ -159,7 +159,7 @@ NativeCheckpoint import_fairseq(const io::NamedTensors& stored, const ForeignHin
                         {"max_length", tensors.size(compression(prefix, 0, "k"), 1)},
                         {"sharing", sharing},
                         {"projection", "linear"}};
-  if (!fixed) model["compat"] = {{"profile", "fairseq"}, {"padding_token", kPadding}};
+  model["compat"] = {{"profile", "fairseq"}, {"padding_token", kPadding}, {"padded", !fixed}};
 
   const std::string head = classification_head(stored, hints, where);
   take_encoder(tensors, prefix, layers);

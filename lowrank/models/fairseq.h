@@ -27,8 +27,8 @@ namespace lowrank::models {
 //
 // A classification head, where there is one, is the task; of several hints.head names one. The shared
 // compression's bias, its copies, and versions hold nothing that is used. The profile is fairseq:
-// (E X) W + b, where this library's own Linformer has E (X W + 1 b^T); `fixed` leaves it away, which
-// changes the function: the biases then meet the sums of E's rows.
+// (E X) W + b, where this library's own Linformer has E (X W + 1 b^T). `fixed` keeps that order, and with it the
+// function of a sequence that is alone in its batch; what it leaves away is the padding.
 //
 // Hint: heads. Throws Error that lists every missing and extra tensor, or names the missing hint.
 NativeCheckpoint import_fairseq(const io::NamedTensors& tensors, const ForeignHints& hints,

@@ -142,6 +142,35 @@ void check_options(const transmil::Options& options, const std::string& where) {
   check_divides(where, "8 heads", 8, options.width);
 }
 
+ForeignSignature signature(const lucidrains::Options& options) {
+  return {.width = options.width, .outputs = options.width};
+}
+
+ForeignSignature signature(const linformer::Options& options) {
+  const bool words = options.vocabulary > 0;
+  return {.width = words ? 0 : options.width,
+          .vocabulary = options.vocabulary,
+          .longest = options.max_length,
+          .outputs = words ? options.vocabulary : options.width};
+}
+
+ForeignSignature signature(const linformer_pytorch::Options& options) {
+  const bool words = options.vocabulary > 0;
+  return {.width = words ? 0 : options.width,
+          .vocabulary = options.vocabulary,
+          .shortest = options.max_length,
+          .longest = options.max_length,
+          .outputs = words ? options.vocabulary : options.width};
+}
+
+ForeignSignature signature(const fairseq::Options& options) {
+  return {.width = options.width, .longest = options.max_length, .outputs = options.width};
+}
+
+ForeignSignature signature(const transmil::Options& options) {
+  return {.width = options.features, .classifies = true, .outputs = options.classes};
+}
+
 std::shared_ptr<ForeignModule> make_module(const fairseq::Options& options) {
   return std::make_shared<fairseq::MultiheadLinearAttention>(options);
 }
@@ -210,6 +239,10 @@ Profile profile_of(const ForeignOptions& options) {
                                    Profile::kLinformerPytorch, Profile::kFairseq,
                                    Profile::kTransmil};
   return kProfiles[options.index()];
+}
+
+ForeignSignature signature_of(const ForeignOptions& options) {
+  return std::visit([](const auto& of_package) { return signature(of_package); }, options);
 }
 
 void describe(ConfigFields& fields, ForeignOptions& options) {
@@ -296,6 +329,11 @@ ForeignModel load_foreign(const std::filesystem::path& folder) {
 bool is_foreign(const Json& config) {
   const auto format = config.is_object() ? config.find("format") : config.end();
   return format != config.end() && *format == kFormat;
+}
+
+bool is_foreign_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "config.json";
+  return is_foreign(parse_json(read_file(path), path.string()));
 }
 
 }  // namespace lowrank::models

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 #include <variant>
@@ -32,6 +34,18 @@ void describe(ConfigFields& fields, ForeignOptions& options);
 // Throws Error naming field, rule and remedy: an odd convolution, r of at most n_max ...
 void check(const ForeignOptions& options, const std::string& where);
 
+// What a module reads, a sequence at a time, and what it makes of it.
+struct ForeignSignature {
+  int64_t width = 0;       // of the vectors that it reads; 0: it reads token ids
+  int64_t vocabulary = 0;  // of token ids
+  int64_t shortest = 1;    // rows of a sequence
+  int64_t longest = std::numeric_limits<int64_t>::max();
+  bool classifies = false;  // a sequence becomes the logits of classes; otherwise each row a row
+  int64_t outputs = 0;      // classes, or numbers of a row
+};
+
+ForeignSignature signature_of(const ForeignOptions& options);
+
 struct ForeignModel {
   ForeignOptions options;
   std::shared_ptr<ForeignModule> module;
@@ -53,5 +67,8 @@ ForeignModel load_foreign(const std::filesystem::path& folder);
 
 // Whether the contents of a config.json are one of save_foreign's.
 bool is_foreign(const Json& config);
+
+// The same of a folder's config.json. Throws Error where that cannot be read.
+bool is_foreign_folder(const std::filesystem::path& folder);
 
 }  // namespace lowrank::models

@@ -182,9 +182,9 @@ at::Tensor LayerStep::operator()() const {
 // `states`, where wanted, gets the rows after the embeddings and after each layer.
 nn::Embedded Model::walk_layers(const Inputs& inputs, const RunLayer& run,
                                 std::vector<at::Tensor>* states) {
-  TORCH_CHECK_VALUE(!inputs.mask.defined() || config_.compat.profile != Profile::kNone,
-                    "lowrank::models::Model: a mask is for models with a compat profile; batches "
-                    "here have no padding. Leave the paddings out.");
+  TORCH_CHECK_VALUE(!inputs.mask.defined() || is_padded(config_),
+                    "lowrank::models::Model: a mask is for models with a compat profile that pads; "
+                    "batches here have no padding. Leave the paddings out.");
   auto [x, offsets] = embeddings_(inputs.tokens, inputs.offsets, inputs.segments);
   at::Tensor mask;
   if (inputs.mask.defined()) {
@@ -204,12 +204,12 @@ nn::Embedded Model::walk_layers(const Inputs& inputs, const RunLayer& run,
 }
 
 nn::Embedded Model::walk(const Inputs& inputs, const RunLayer& run) {
-  const bool as_it_is = config_.compat.profile == Profile::kNone || inputs.mask.defined();
+  const bool as_it_is = !is_padded(config_) || inputs.mask.defined();
   return walk_layers(as_it_is ? inputs : pad(inputs, config_).inputs, run, nullptr);
 }
 
 nn::Embedded Model::encode(const Inputs& inputs) {
-  if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
+  if (!is_padded(config_) || inputs.mask.defined()) {
     return walk_layers(inputs, &run_as_made, nullptr);
   }
   const Padded padded = pad(inputs, config_);
@@ -219,7 +219,7 @@ nn::Embedded Model::encode(const Inputs& inputs) {
 
 std::vector<at::Tensor> Model::hidden_states(const Inputs& inputs) {
   std::vector<at::Tensor> states;
-  if (config_.compat.profile == Profile::kNone || inputs.mask.defined()) {
+  if (!is_padded(config_) || inputs.mask.defined()) {
     walk_layers(inputs, &run_as_made, &states);
     return states;
   }

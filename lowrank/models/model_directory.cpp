@@ -83,4 +83,21 @@ std::shared_ptr<Model> load_model(const std::filesystem::path& folder) {
   return model;
 }
 
+std::optional<std::filesystem::path> search_model(const std::filesystem::path& folder) {
+  for (const std::filesystem::path& candidate : {folder / "best", folder / "last", folder}) {
+    restore_directory(candidate);
+    if (std::filesystem::exists(candidate / "config.json")) return candidate;
+  }
+  return std::nullopt;
+}
+
+std::filesystem::path find_model(const std::filesystem::path& folder) {
+  const std::optional<std::filesystem::path> found = search_model(folder);
+  if (found) return *found;
+  throw Error(fmt::format(
+      "{}: there is no model in it: no config.json, neither there nor in best/ or last/. "
+      "Give the folder of a run or of a model.",
+      folder.string()));
+}
+
 }  // namespace lowrank::models

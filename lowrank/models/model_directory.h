@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,5 +23,12 @@ std::shared_ptr<Model> load_model(const std::filesystem::path& folder);
 // evaluation mode. Throws Error for every missing, extra and misshapen one at once; `where` names the
 // file.
 void set_parameters(Model& model, const io::NamedTensors& tensors, const std::string& where);
+
+// Where the model of a run's or a model's folder lies: the first of <folder>/best, <folder>/last and the
+// folder itself that has a config.json; absent where none has.
+std::optional<std::filesystem::path> search_model(const std::filesystem::path& folder);
+
+// The same; throws Error where there is none.
+std::filesystem::path find_model(const std::filesystem::path& folder);
 
 }  // namespace lowrank::models

@@ -70,16 +70,21 @@ Quirks mlpen(const EncoderTraits& traits) {
   return quirks;
 }
 
-Quirks fairseq_compression() {
-  return {
+// Without paddings there is nothing that a mask could hide.
+Quirks fairseq_compression(bool padded) {
+  Quirks quirks = {
       {"biases after compression",
        "Keys and values are (E x) W + b, their biases added once to each compressed row.",
        "The function is not E (x W + b); weights work with this order alone."},
-      {"no mask", "The padding mask is accepted and never applied.",
-       "From the second layer on the padding changes the results of tokens: by 122 % in one layer "
-       "where it is overwritten."},
       {"all compressed rows", "Keys are always max_length over the ratio, for short sequences too.",
        "20 tokens attend to 32 rows: slower than exact attention."}};
+  if (padded) {
+    quirks.push_back(
+        {"no mask", "The padding mask is accepted and never applied.",
+         "From the second layer on the padding changes the results of tokens: by 122 % in one "
+         "layer where it is overwritten."});
+  }
+  return quirks;
 }
 
 Quirks quirks_of(const lucidrains::Options& options) {
@@ -161,7 +166,7 @@ Quirks quirks_of(const linformer_pytorch::Options& options) {
 }
 
 Quirks quirks_of(const fairseq::Options& options) {
-  Quirks quirks = fairseq_compression();
+  Quirks quirks = fairseq_compression(true);
   if (options.shared_layer) {
     quirks.push_back({"bias that nothing uses",
                       "The shared compression has a bias that is never added.",
@@ -179,7 +184,7 @@ Quirks quirks(Profile profile, const EncoderTraits& traits) {
     case Profile::kMlpen:
       return mlpen(traits);
     case Profile::kFairseq:
-      return fairseq_compression();
+      return fairseq_compression(traits.padded);
     case Profile::kNone:
     case Profile::kLucidrains:
     case Profile::kTransmil:
@@ -192,7 +197,9 @@ Quirks quirks(Profile profile, const EncoderTraits& traits) {
 
 Quirks quirks(const ModelConfig& config) {
   if (config.attention.empty()) return {};
-  EncoderTraits traits{.conv = false, .per_matrix_start = config.compat.per_matrix_start};
+  EncoderTraits traits{.conv = false,
+                       .per_matrix_start = config.compat.per_matrix_start,
+                       .padded = config.compat.padded};
   if (const auto* nystrom = std::get_if<NystromOptions>(&config.attention.front())) {
     traits.exact = nystrom->landmarks == config.compat.segment_length;
     traits.conv = nystrom->conv > 0;

@@ -22,6 +22,7 @@ struct EncoderTraits {
   bool exact = false;             // as many landmarks as the segment length
   bool conv = true;               // it has a convolution of the values
   bool per_matrix_start = false;  // of the pseudo-inverse
+  bool padded = true;             // CompatOptions::padded
 };
 std::vector<Quirk> quirks(Profile profile, const EncoderTraits& traits);
 
@@ -32,7 +33,7 @@ std::vector<Quirk> quirks(const ModelConfig& config);
 //
 // None of these modules is an ordinary encoder with its quirks dropped: they take vectors, have no final
 // norm, a bias in E or a class token of their own. Encoders under the profiles hf, mlpen and fairseq
-// are: with profile none they keep their weights and lose the quirks.
+// are: --fixed keeps their weights and drops the quirks, those aside that the weights cannot do without.
 std::vector<Quirk> quirks(const ForeignOptions& options);
 
 }  // namespace lowrank::models

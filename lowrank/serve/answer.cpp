@@ -33,6 +33,27 @@ Window window_of(const text::Encoded& sequence, const at::Tensor& logits) {
   return window;
 }
 
+// The sequence's first token, which means "no answer".
+Token none_of(const text::Encoded& sequence, const at::Tensor& logits, const std::string& source) {
+  if (sequence.texts.at(0) != text::Encoded::kTemplate) {
+    throw Error(
+        fmt::format("{}: the sequence has no special token in front, by which a model says "
+                    "that there is no answer. Ask without a threshold.",
+                    source));
+  }
+  return {{0, 0}, logits[0][0].item<double>(), logits[0][1].item<double>()};
+}
+
+// That of the window where it is least likely: one window with an answer is enough.
+Token least_none(const Reading& reading, const std::vector<at::Tensor>& logits) {
+  Token least;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const Token none = none_of(reading.pieces.pieces[i].encoded, logits[i], reading.pieces.source);
+    if (i == 0 || none.first + none.last < least.first + least.last) least = none;
+  }
+  return least;
+}
+
 // Softmax over the tokens of all windows.
 void normalize(std::vector<Window>& windows, double Token::*value) {
   double most = -INFINITY, sum = 0;
@@ -87,12 +108,25 @@ std::vector<Candidate> best_distinct(std::vector<Candidate> candidates, int64_t 
   return best;
 }
 
+void add_none(std::vector<Answer>& answers, double score, const AnswerOptions& options) {
+  auto place = answers.begin();
+  const bool wins = answers.empty() || std::log(score) - std::log(answers.front().score) >
+                                           options.no_answer_threshold.value();
+  if (!wins) {
+    place = std::find_if(answers.begin() + 1, answers.end(),
+                         [&](const Answer& answer) { return answer.score < score; });
+  }
+  answers.insert(place, {.is_none = true, .score = score});
+  if (std::ssize(answers) > options.top) answers.pop_back();
+}
+
 std::vector<Answer> answers_of(const Reading& reading, const std::vector<at::Tensor>& logits,
                                const AnswerOptions& options) {
   std::vector<Window> windows;
   for (size_t i = 0; i < logits.size(); ++i) {
     windows.push_back(window_of(reading.pieces.pieces[i].encoded, logits[i]));
   }
+  if (options.no_answer_threshold) windows.push_back({least_none(reading, logits)});
   normalize(windows, &Token::first);
   normalize(windows, &Token::last);
   const std::string& context = reading.input.pair.value();
@@ -105,6 +139,10 @@ std::vector<Answer> answers_of(const Reading& reading, const std::vector<at::Ten
                        .characters = characters.of(best.bytes),
                        .text = context.substr(begin, static_cast<size_t>(best.bytes.end) - begin),
                        .score = best.score});
+  }
+  if (options.no_answer_threshold) {
+    const Token& none = windows.back().front();
+    add_none(answers, none.first * none.last, options);
   }
   return answers;
 }
@@ -122,6 +160,14 @@ Reading read_question(const TextModel& model, const std::string& question, const
   const int64_t most = options.max_length > 0 ? options.max_length : model.max_length;
   const int64_t special = options.special_tokens ? text::special_count(*model.tokenizer, true) : 0;
   const int64_t room = most - special - std::ssize(model.tokenizer->encode(question));
+  const bool cuts =
+      options.on_overflow == Overflow::kTruncate || options.on_overflow == Overflow::kChunk;
+  if (cuts && room < 1) {
+    throw Error(fmt::format(
+        "{}: the question has {} tokens, and a sequence at most {}, {} special ones among them; "
+        "nothing is left for the context. Shorten the question.",
+        context.source, most - special - room, most, special));
+  }
   own.stride = std::clamp<int64_t>(room / 2, 0, options.stride);
   return read(model, {.text = question, .pair = context.text, .source = context.source}, own);
 }
@@ -130,7 +176,7 @@ std::vector<std::vector<Answer>> answer(const TextModel& model,
                                         const std::vector<Reading>& readings,
                                         const AnswerOptions& options) {
   require_task(model, models::Task::kQuestionAnswering);
-  const auto logits = logits_of(model, readings, options.token_budget);
+  const auto logits = logits_of(model, readings, options.run);
   std::vector<std::vector<Answer>> answers;
   for (size_t i = 0; i < readings.size(); ++i) {
     answers.push_back(answers_of(readings[i], logits[i], options));

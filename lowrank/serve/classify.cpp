@@ -32,9 +32,9 @@ at::Tensor mean_of(const std::vector<at::Tensor>& pieces, const Pieces& weights)
 
 std::vector<std::vector<double>> classify(const TextModel& model,
                                           const std::vector<Reading>& readings,
-                                          int64_t token_budget) {
+                                          const RunOptions& options) {
   require_task(model, models::Task::kClassification);
-  auto logits = logits_of(model, readings, token_budget);
+  auto logits = logits_of(model, readings, options);
   std::vector<std::vector<double>> probabilities;
   for (size_t i = 0; i < logits.size(); ++i) {
     for (at::Tensor& piece : logits[i]) {
@@ -52,9 +52,9 @@ Reading read_choices(const TextModel& model, const TextInput& input,
         "{}: it has no choices; there is nothing to choose from. Give two or more.", input.source));
   }
   if (options.on_overflow == Overflow::kChunk) {
-    throw Error(
-        "on_overflow = chunk; choices compete as whole sequences. Use error, truncate or "
-        "interpolate.");
+    throw Error(fmt::format(
+        "{} = chunk; choices compete as whole sequences. Use error, truncate or interpolate.",
+        options.words.on_overflow));
   }
   const PieceCutter cutter(model, options);
   Reading reading{.input = input, .pieces = {.source = input.source, .pieces = {}}};
@@ -68,10 +68,10 @@ Reading read_choices(const TextModel& model, const TextInput& input,
 
 std::vector<std::vector<double>> choose(const TextModel& model,
                                         const std::vector<Reading>& readings,
-                                        int64_t token_budget) {
+                                        const RunOptions& options) {
   require_task(model, models::Task::kMultipleChoice);
   std::vector<std::vector<double>> probabilities;
-  for (const auto& scores : logits_of(model, readings, token_budget)) {
+  for (const auto& scores : logits_of(model, readings, options)) {
     probabilities.push_back(numbers(at::cat(scores).softmax(0)));
   }
   return probabilities;

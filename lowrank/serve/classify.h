@@ -14,7 +14,7 @@ namespace lowrank::serve {
 // of another task.
 std::vector<std::vector<double>> classify(const TextModel& model,
                                           const std::vector<Reading>& readings,
-                                          int64_t token_budget = kTokenBudget);
+                                          const RunOptions& options = {});
 
 // A question, or the beginning of a text, and what may follow: each choice is read as the pair (text,
 // choice). Throws Error for no choices, and as read() does; Overflow::kChunk is an Error.
@@ -24,7 +24,7 @@ Reading read_choices(const TextModel& model, const TextInput& input,
 // Probabilities of the choices, [readings][choices]: softmax of their scores.
 std::vector<std::vector<double>> choose(const TextModel& model,
                                         const std::vector<Reading>& readings,
-                                        int64_t token_budget = kTokenBudget);
+                                        const RunOptions& options = {});
 
 // Places of the highest values, the best first; of equal ones the first.
 std::vector<size_t> best_of(const std::vector<double>& values, int64_t top);

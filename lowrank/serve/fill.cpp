@@ -162,9 +162,9 @@ std::vector<Blank> fill_one(const TextModel& model, const Reading& reading, cons
 
 Reading read_blanks(const TextModel& model, const TextInput& input, const PieceOptions& options) {
   if (options.on_overflow == Overflow::kChunk) {
-    throw Error(
-        "on_overflow = chunk; a blank is guessed from all of its text. Use error, truncate or "
-        "interpolate.");
+    throw Error(fmt::format(
+        "{} = chunk; a blank is guessed from all of its text. Use error, truncate or interpolate.",
+        options.words.on_overflow));
   }
   const int64_t mask = mask_of(model);
   const std::string name = model.tokenizer->token(mask);
@@ -181,10 +181,10 @@ Reading read_blanks(const TextModel& model, const TextInput& input, const PieceO
 }
 
 std::vector<std::vector<Blank>> fill(const TextModel& model, const std::vector<Reading>& readings,
-                                     int64_t top, int64_t token_budget) {
+                                     int64_t top, const RunOptions& options) {
   require_task(model, models::Task::kMaskedLanguageModel);
   mask_of(model);
-  const auto rows = rows_of(model, readings, token_budget);
+  const auto rows = rows_of(model, readings, options);
   std::vector<std::vector<Blank>> filled;
   for (size_t i = 0; i < readings.size(); ++i) {
     filled.push_back(fill_one(model, readings[i], rows[i].at(0), top));

@@ -36,6 +36,6 @@ struct Blank {
 // one before it ("##s") takes the place of the spaces before its blank too. Throws Error for a model of
 // another task.
 std::vector<std::vector<Blank>> fill(const TextModel& model, const std::vector<Reading>& readings,
-                                     int64_t top = 5, int64_t token_budget = kTokenBudget);
+                                     int64_t top = 5, const RunOptions& options = {});
 
 }  // namespace lowrank::serve

@@ -18,12 +18,15 @@ int64_t text_tokens(const text::Encoded& encoded) {
 
 constexpr int64_t kAnyNumber = std::numeric_limits<int64_t>::max() / 2;
 
-[[noreturn]] void throw_too_long(const std::string& source, int64_t found, int64_t allowed,
-                                 Overflow on_overflow) {
-  throw Error(fmt::format("{}: {} tokens; a sequence has at most {}. {}", source, found, allowed,
-                          on_overflow == Overflow::kInterpolate
-                              ? "Raise max_length where it is set, or use on_overflow chunk."
-                              : "Use on_overflow truncate, chunk or interpolate."));
+std::string way_out(const PieceOptions& options) {
+  const OptionWords& words = options.words;
+  if (options.on_overflow == Overflow::kInterpolate) {
+    return fmt::format("Raise {} where it is set, or use {} {}.", words.max_length,
+                       words.on_overflow, words.offers_chunks ? "chunk" : "truncate");
+  }
+  return fmt::format(
+      "Use {} {}.", words.on_overflow,
+      words.offers_chunks ? "truncate, chunk or interpolate" : "truncate or interpolate");
 }
 
 // With as many positions as it takes; an attention made for one length does not grow.
@@ -55,14 +58,15 @@ PieceCutter::PieceCutter(const TextModel& model, const PieceOptions& options)
   const bool grows = options.on_overflow == Overflow::kInterpolate;
   const int64_t most = grows ? longest_of_grown(model.model->config()) : model.max_length;
   if (limit_ > most) {
-    throw Error(fmt::format("max_length = {}; the model takes at most {}. Lower it{}.", limit_,
-                            most, grows ? "" : ", or use on_overflow interpolate"));
+    throw Error(fmt::format(
+        "{} = {}; the model takes at most {}. Lower it{}.", options.words.max_length, limit_, most,
+        grows ? "" : fmt::format(", or use {} interpolate", options.words.on_overflow)));
   }
   if (limit_ == 0 && most < kAnyNumber) limit_ = most;
   const int64_t special = options.special_tokens ? text::special_count(*tokenizer_, false) : 0;
   if (limit_ != 0 && limit_ <= special) {
-    throw Error(
-        fmt::format("max_length = {}; special tokens take {} of it. Raise it.", limit_, special));
+    throw Error(fmt::format("{} = {}; special tokens take {} of it. Raise it.",
+                            options.words.max_length, limit_, special));
   }
 }
 
@@ -88,7 +92,8 @@ Pieces PieceCutter::cut(const TextInput& input) const {
           fmt::format("{} is empty; a text has at least one token. Leave it out.", input.source));
     }
     if (limit_ != 0 && found > limit_) {
-      throw_too_long(input.source, found, limit_, options_.on_overflow);
+      throw Error(fmt::format("{}: {} tokens; a sequence has at most {}. {}", input.source, found,
+                              limit_, way_out(options_)));
     }
     const bool whole = options_.on_overflow == Overflow::kChunk;
     result.truncated |= encoded.truncated && !whole;

@@ -22,12 +22,20 @@ enum class Overflow { kError, kTruncate, kChunk, kInterpolate };
 // "error", "truncate", "chunk", "interpolate"; throws Error for another name.
 Overflow overflow_of(const std::string& name);
 
+// How messages name options, where whoever reads them knows these under other names.
+struct OptionWords {
+  std::string on_overflow = "on_overflow";
+  std::string max_length = "max_length";
+  bool offers_chunks = true;  // whether kChunk is a way out there
+};
+
 struct PieceOptions {
   Overflow on_overflow = Overflow::kError;
   int64_t max_length = 0;  // tokens of a sequence, special ones included; 0: what the model takes
   int64_t stride = 0;      // kChunk: tokens that a window shares with the one before it
   text::Truncation truncation = text::Truncation::kLongestFirst;  // of a pair
   bool special_tokens = true;  // around the texts, as the tokenizer's template says
+  OptionWords words = {};
 };
 
 // A sequence that a model reads, which is a text or a part of it.

@@ -21,8 +21,9 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 std::string text_of(const Json& object, const std::string& key, const std::string& where) {
   const auto found = object.find(key);
   if (found == object.end()) {
-    throw Error(fmt::format(
-        "{}: \"{}\" is missing; it holds the text. Name another key with text_key.", where, key));
+    throw Error(
+        fmt::format("{}: \"{}\" is missing; it holds the text. Add it, or name the key that does.",
+                    where, key));
   }
   if (!found->is_string()) {
     throw Error(fmt::format("{}: \"{}\" is of type {}; a text is a string. Quote it.", where, key,
@@ -35,9 +36,10 @@ TextInput read_object(const std::string& line, const std::string& where,
                       const ReadOptions& options) {
   const Json object = parse_json(line, where);
   if (!object.is_object()) {
-    throw Error(fmt::format(
-        "{}: the line is JSON of type {}; it must be an object. Read it with lines instead.", where,
-        object.type_name()));
+    throw Error(
+        fmt::format("{}: the line is JSON of type {}; it must be an object. Write it as one, or "
+                    "read whole lines.",
+                    where, object.type_name()));
   }
   TextInput input{.text = text_of(object, options.text_key, where), .source = where};
   const auto pair = object.find(options.pair_key);

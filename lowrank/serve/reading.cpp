@@ -4,8 +4,6 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "lowrank/serve/batches.h"
-
 namespace lowrank::serve {
 namespace {
 
@@ -30,9 +28,11 @@ std::vector<std::vector<at::Tensor>> by_reading(const std::vector<Reading>& read
   return sorted;
 }
 
-BatchRunner runner(const TextModel& model, int64_t token_budget) {
-  const bool alone = model.model->config().compat.profile != Profile::kNone;
-  return BatchRunner(model, alone ? 1 : token_budget);
+BatchRunner runner(const TextModel& model, const RunOptions& options) {
+  const bool alone = models::is_padded(model.model->config());
+  BatchRunner batches(model, alone ? 1 : options.token_budget);
+  batches.on_progress(options.progress);
+  return batches;
 }
 
 }  // namespace
@@ -58,22 +58,22 @@ std::string command_for(models::Task task) {
 
 std::vector<std::vector<at::Tensor>> rows_of(const TextModel& model,
                                              const std::vector<Reading>& readings,
-                                             int64_t token_budget) {
+                                             const RunOptions& options) {
   const auto encode = [](models::Model& any, const models::Inputs& inputs) {
     return any.encode(inputs).x;
   };
-  return by_reading(readings, runner(model, token_budget).run_rows(all_pieces(readings), encode));
+  return by_reading(readings, runner(model, options).run_rows(all_pieces(readings), encode));
 }
 
 std::vector<std::vector<at::Tensor>> logits_of(const TextModel& model,
                                                const std::vector<Reading>& readings,
-                                               int64_t token_budget) {
+                                               const RunOptions& options) {
   const auto forward = [](models::Model& any, const models::Inputs& inputs) {
     return any.logits(inputs).to(at::kDouble);
   };
   const std::vector<const Piece*> pieces = all_pieces(readings);
   if (pieces.empty()) return {};
-  BatchRunner batches = runner(model, token_budget);
+  BatchRunner batches = runner(model, options);
   return by_reading(readings, models::is_about_tokens(model.model->config().task)
                                   ? batches.run_rows(pieces, forward)
                                   : batches.run(pieces, forward).unbind(0));

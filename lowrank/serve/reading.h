@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "lowrank/serve/pieces.h"
+#include "lowrank/serve/batches.h"
 
 namespace lowrank::serve {
 
@@ -23,6 +23,12 @@ struct Reading {
 // A batch's tokens where none are named.
 inline constexpr int64_t kTokenBudget = 16384;
 
+// How a model is run over readings.
+struct RunOptions {
+  int64_t token_budget = kTokenBudget;
+  BatchRunner::Progress progress = {};
+};
+
 // A text, or a pair. Throws Error as PieceCutter does.
 Reading read(const TextModel& model, const TextInput& input, const PieceOptions& options = {});
 
@@ -36,13 +42,13 @@ std::string command_for(models::Task task);
 // rest of a batch changes a sequence's result, each piece is a batch of its own.
 std::vector<std::vector<at::Tensor>> rows_of(const TextModel& model,
                                              const std::vector<Reading>& readings,
-                                             int64_t token_budget);
+                                             const RunOptions& options);
 
 // Logits in float64: [readings][pieces] of [tokens, outputs] where the task is about tokens, else of
 // [outputs].
 std::vector<std::vector<at::Tensor>> logits_of(const TextModel& model,
                                                const std::vector<Reading>& readings,
-                                               int64_t token_budget);
+                                               const RunOptions& options);
 
 // Logits of rows that rows_of() returned, or of some of them: float64. For tasks about tokens.
 at::Tensor logits_of_rows(const TextModel& model, const at::Tensor& rows);

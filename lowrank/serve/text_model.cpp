@@ -4,24 +4,26 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "lowrank/base/file.h"
 #include "lowrank/models/derive.h"
+#include "lowrank/models/dtype.h"
+#include "lowrank/models/foreign.h"
 #include "lowrank/models/model_directory.h"
+#include "lowrank/serve/array_model.h"
 
 namespace lowrank::serve {
 namespace {
 
 namespace fs = std::filesystem;
 
-at::ScalarType dtype_of(const std::string& name) {
-  if (name == "float32") return at::kFloat;
-  if (name == "bfloat16") return at::kBFloat16;
-  if (name == "float16") return at::kHalf;
-  if (name == "float64") return at::kDouble;
+[[noreturn]] void refuse_module(const fs::path& folder) {
+  const ArrayModel module = load_array_model(folder);
   throw Error(fmt::format(
-      "dtype = \"{}\"; it must be float32, bfloat16, float16 or float64. Choose one of them.",
-      name));
+      "{}: this is a module of \"{}\"; it reads arrays {}, not text. Use \"lowrank {}\" with it.",
+      folder.string(), module.package, shape_in_words(module.signature),
+      command_for(module.signature)));
 }
+
+}  // namespace
 
 at::Device device_of(const std::string& name) {
   if (name == "cpu") return at::kCPU;
@@ -32,23 +34,11 @@ at::Device device_of(const std::string& name) {
   return at::kCUDA;
 }
 
-}  // namespace
-
-fs::path find_model(const fs::path& folder) {
-  for (const fs::path& candidate : {folder / "best", folder / "last", folder}) {
-    restore_directory(candidate);
-    if (fs::exists(candidate / "config.json")) return candidate;
-  }
-  throw Error(fmt::format(
-      "{}: there is no model in it: no config.json, neither there nor in best/ or last/. "
-      "Give the folder of a run or of a model.",
-      folder.string()));
-}
-
 TextModel load_text_model(const fs::path& folder, const std::string& device,
                           const std::string& dtype) {
   TextModel loaded;
-  loaded.folder = find_model(folder);
+  loaded.folder = models::find_model(folder);
+  if (models::is_foreign_folder(loaded.folder)) refuse_module(loaded.folder);
   loaded.model = models::load_model(loaded.folder);
   loaded.tokenizer = text::make_tokenizer(loaded.model->config().tokenizer, loaded.folder);
   const int64_t known = loaded.model->config().embeddings.vocabulary;
@@ -58,7 +48,7 @@ TextModel load_text_model(const fs::path& folder, const std::string& device,
                     "model was trained with.",
                     loaded.folder.string(), loaded.tokenizer->vocabulary(), known));
   }
-  if (!dtype.empty()) loaded.model->to(dtype_of(dtype));
+  if (!dtype.empty()) loaded.model->to(models::dtype_of(dtype));
   loaded.model->to(device_of(device));
   loaded.model->eval();
   loaded.max_length = models::longest_sequence(loaded.model->config());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -21,12 +23,11 @@ struct TextModel {
 };
 
 // Reads a run's folder, a model directory or one of Hugging Face's, with its tokenizer. `device` is "cpu"
-// or "cuda"; `dtype` "float32", "bfloat16", "float16", "float64" or, empty, the file's. Throws Error.
+// or "cuda"; `dtype` one of models::dtype_names() or, empty, the file's. Throws Error.
 TextModel load_text_model(const std::filesystem::path& folder, const std::string& device = "cpu",
                           const std::string& dtype = "");
 
-// Where the model of a run's or a model's folder lies: <folder>/best, <folder>/last or the folder. Throws
-// Error where there is none.
-std::filesystem::path find_model(const std::filesystem::path& folder);
+// "cpu" or "cuda"; throws Error for another name, and where no GPU is visible.
+at::Device device_of(const std::string& name);
 
 }  // namespace lowrank::serve

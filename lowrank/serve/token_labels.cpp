@@ -187,14 +187,14 @@ Aggregate aggregate_of(const std::string& name) {
 
 std::vector<std::vector<LabeledSpan>> label_tokens(const TextModel& model,
                                                    const std::vector<Reading>& readings,
-                                                   Aggregate aggregate, int64_t token_budget) {
+                                                   Aggregate aggregate, const RunOptions& options) {
   require_task(model, models::Task::kTokenClassification);
   for (const Reading& reading : readings) {
     if (!reading.input.pair) continue;
     throw Error(fmt::format("{}: it is a pair; a token classifier reads one text. Leave one out.",
                             reading.input.source));
   }
-  const auto logits = logits_of(model, readings, token_budget);
+  const auto logits = logits_of(model, readings, options);
   const bool continuations = writes_continuations(*model.tokenizer);
   std::vector<std::vector<LabeledSpan>> labelled;
   for (size_t i = 0; i < readings.size(); ++i) {

@@ -37,6 +37,6 @@ struct LabeledSpan {
 std::vector<std::vector<LabeledSpan>> label_tokens(const TextModel& model,
                                                    const std::vector<Reading>& readings,
                                                    Aggregate aggregate = Aggregate::kFirst,
-                                                   int64_t token_budget = kTokenBudget);
+                                                   const RunOptions& options = {});
 
 }  // namespace lowrank::serve

@@ -3,9 +3,8 @@
 
 #include <fmt/format.h>
 
-#include <unordered_set>
-
 #include "lowrank/base/error.h"
+#include "lowrank/base/json_structure.h"
 
 namespace lowrank::text {
 
@@ -80,21 +79,9 @@ bool CheckedJson::flag_or(const char* key, bool absent) const {
 }
 
 json parse_checked_json(std::string_view text, const std::string& where) {
-  constexpr int kDeepest = 100;
-  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
+  JsonStructure structure(where);
   const auto check = [&](int depth, json::parse_event_t event, const json& parsed) {
-    if (depth > kDeepest) {
-      throw Error(fmt::format("{}: this JSON is nested more than {} deep. Mend the file.", where,
-                              kDeepest));
-    }
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key &&
-        !keys.back().insert(parsed.get_ref<const std::string&>()).second) {
-      throw Error(fmt::format("{}: an object has the key {} twice. Mend the file.", where,
-                              parsed.dump(-1, ' ', true)));
-    }
-    return true;
+    return structure(depth, event, parsed);
   };
   try {
     return json::parse(text, check);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <optional>
 
 #include "lowrank/data/random.h"
 #include "lowrank/text/encode.h"
@@ -67,6 +68,17 @@ class Shuffled {
   Shuffled(const std::vector<std::vector<int64_t>>& sequences, uint64_t seed)
       : sequences_(sequences), seed_(seed) {}
 
+  int64_t passes() const { return static_cast<int64_t>(pass_); }
+  int64_t taken() const { return static_cast<int64_t>(next_); }
+
+  // Goes to where another one was after so many.
+  void go_to(int64_t passes, int64_t taken) {
+    if (passes == 0) return;
+    pass_ = static_cast<uint64_t>(passes - 1);
+    start_pass();
+    next_ = std::min(static_cast<size_t>(taken), order_.size());
+  }
+
   models::Inputs next(int64_t count) {
     std::vector<std::vector<int64_t>> taken;
     while (std::ssize(taken) < count) {
@@ -120,6 +132,128 @@ class Clock {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+// One sitting.
+class Distillation {
+ public:
+  Distillation(models::Model& student, models::Model& teacher, const DistillData& data,
+               const DistillOptions& options)
+      : student_(student),
+        teacher_(teacher),
+        options_(options),
+        held_out_(batches_of(data.held_out, options.sequences)),
+        wanted_(models::pooled_vectors(teacher, teacher.config().pooling, held_out_)),
+        frozen_(student),
+        optimizer_(optimizer_of(student, options)),
+        training_(data.training, options.seed) {
+    schedule_.schedule = Schedule::kCosine;
+    schedule_.warmup = 0.05;
+  }
+
+  DistillResult run(const std::function<void(const DistillProgress&)>& progress,
+                    const std::atomic<bool>& stop, const DistillState* from) {
+    begin(from);
+    DistillResult result;
+    result.ended = learn(progress, stop);
+    optimizer_.zero_grad();
+    state_.seconds = seconds();
+    result.steps = state_.steps;
+    result.tokens = state_.tokens;
+    result.before = state_.before;
+    result.after = models::compare(student_, teacher_, held_out_);
+    result.seconds = seconds();
+    result.state = std::move(state_);
+    if (result.ended == Ended::kInterrupted) result.state.optimizer = optimizer_.state();
+    return result;
+  }
+
+ private:
+  using Ended = DistillResult::Ended;
+
+  void begin(const DistillState* from) {
+    if (!from) {
+      state_.before = models::compare(student_, teacher_, held_out_);
+      state_.cosine = state_.before.mean_cosine;
+      clock_ = Clock();
+      return;
+    }
+    state_ = *from;
+    earlier_ = from->seconds;
+    optimizer_.load_state(state_.optimizer, "the distillation's state");
+    training_.go_to(state_.passes, state_.taken);
+  }
+
+  double seconds() const { return earlier_ + clock_.seconds(); }
+
+  double share_done() const {
+    return options_.steps > 0
+               ? static_cast<double>(state_.steps) / static_cast<double>(options_.steps)
+               : seconds() / (60 * options_.minutes);
+  }
+
+  Ended learn(const std::function<void(const DistillProgress&)>& progress,
+              const std::atomic<bool>& stop) {
+    for (double done = share_done(); done < 1; done = share_done()) {
+      if (stop) return Ended::kInterrupted;
+      const double loss = step(done);
+      done = share_done();
+      if (progress) {
+        const double left = done > 0 ? seconds() * (1 - done) / done : 0;
+        progress({done, state_.steps, loss, state_.cosine, left});
+      }
+      const auto next = static_cast<double>(state_.evaluated + 1);
+      if (done < next / static_cast<double>(options_.evaluations)) continue;
+      const std::optional<Ended> ended = evaluate(done);
+      if (ended) return *ended;
+    }
+    return Ended::kDone;
+  }
+
+  // `done` of the run lies behind it. Returns the loss.
+  double step(double done) {
+    const models::Inputs batch = training_.next(options_.sequences);
+    optimizer_.zero_grad();
+    at::Tensor loss;
+    {
+      const Autocast autocast(at::kCPU, options_.precision);
+      loss = loss_of(student_, teacher_, batch);
+    }
+    loss.backward();
+    optimizer_.clip(1);
+    const double warm = static_cast<double>(state_.steps + 1) / kWarmSteps;
+    optimizer_.step(rate_share(schedule_, done) * std::min(1.0, warm));
+    ++state_.steps;
+    state_.tokens += batch.tokens.numel();
+    state_.passes = training_.passes();
+    state_.taken = training_.taken();
+    return loss.item<double>();
+  }
+
+  // Why this evaluation ends the run, if it does.
+  std::optional<Ended> evaluate(double done) {
+    state_.evaluated = static_cast<int64_t>(done * static_cast<double>(options_.evaluations));
+    const at::Tensor found = models::pooled_vectors(student_, teacher_.config().pooling, held_out_);
+    state_.cosine = at::cosine_similarity(found, wanted_).mean().item<double>();
+    if (state_.cosine >= options_.target) return Ended::kTarget;
+    const bool counts = done > 0.5;
+    state_.worse = !counts || state_.cosine > state_.best ? 0 : state_.worse + 1;
+    state_.best = std::max(state_.best, state_.cosine);
+    if (state_.worse == kPatience) return Ended::kNoProgress;
+    return std::nullopt;
+  }
+
+  models::Model &student_, &teacher_;
+  const DistillOptions& options_;
+  const std::vector<models::Inputs> held_out_;
+  const at::Tensor wanted_;  // the teacher's vectors of those
+  const FrozenEmbeddings frozen_;
+  Clock clock_;
+  AdamW optimizer_;
+  Shuffled training_;
+  TrainOptions schedule_;
+  DistillState state_;
+  double earlier_ = 0;  // seconds of the sittings before
+};
+
 }  // namespace
 
 DistillData distill_data(const std::vector<std::string>& texts, const text::Tokenizer& tokenizer,
@@ -165,72 +299,8 @@ std::vector<models::Inputs> batches_of(const std::vector<std::vector<int64_t>>& 
 DistillResult distill(models::Model& student, models::Model& teacher, const DistillData& data,
                       const DistillOptions& options,
                       const std::function<void(const DistillProgress&)>& progress,
-                      const std::atomic<bool>& stop) {
-  const std::vector<models::Inputs> held_out = batches_of(data.held_out, options.sequences);
-  DistillResult result;
-  result.before = result.after = models::compare(student, teacher, held_out);
-  const models::Pooling pooling = teacher.config().pooling;
-  const at::Tensor wanted = models::pooled_vectors(teacher, pooling, held_out);
-  const FrozenEmbeddings frozen(student);
-  const Clock clock;
-  AdamW optimizer = optimizer_of(student, options);
-  Shuffled training(data.training, options.seed);
-  TrainOptions schedule;
-  schedule.schedule = Schedule::kCosine;
-  schedule.warmup = 0.05;
-  const auto share_done = [&] {
-    return options.steps > 0
-               ? static_cast<double>(result.steps) / static_cast<double>(options.steps)
-               : clock.seconds() / (60 * options.minutes);
-  };
-  double best = -1;
-  int64_t evaluated = 0, worse = 0;
-  for (double done = share_done(); done < 1; done = share_done()) {
-    if (stop) {
-      result.ended = DistillResult::Ended::kInterrupted;
-      break;
-    }
-    const models::Inputs batch = training.next(options.sequences);
-    optimizer.zero_grad();
-    at::Tensor loss;
-    {
-      const Autocast autocast(at::kCPU, options.precision);
-      loss = loss_of(student, teacher, batch);
-    }
-    loss.backward();
-    optimizer.clip(1);
-    const double warm = static_cast<double>(result.steps + 1) / kWarmSteps;
-    optimizer.step(rate_share(schedule, done) * std::min(1.0, warm));
-    ++result.steps;
-    result.tokens += batch.tokens.numel();
-    done = share_done();
-    if (progress) {
-      const double left = done > 0 ? clock.seconds() * (1 - done) / done : 0;
-      progress({done, result.steps, loss.item<double>(), result.after.mean_cosine, left});
-    }
-    if (done < static_cast<double>(evaluated + 1) / static_cast<double>(options.evaluations))
-      continue;
-    evaluated = static_cast<int64_t>(done * static_cast<double>(options.evaluations));
-    result.after.mean_cosine =
-        at::cosine_similarity(models::pooled_vectors(student, pooling, held_out), wanted)
-            .mean()
-            .item<double>();
-    if (result.after.mean_cosine >= options.target) {
-      result.ended = DistillResult::Ended::kTarget;
-      break;
-    }
-    const bool counts = done > 0.5;
-    worse = !counts || result.after.mean_cosine > best ? 0 : worse + 1;
-    best = std::max(best, result.after.mean_cosine);
-    if (worse == kPatience) {
-      result.ended = DistillResult::Ended::kNoProgress;
-      break;
-    }
-  }
-  optimizer.zero_grad();
-  result.after = models::compare(student, teacher, held_out);
-  result.seconds = clock.seconds();
-  return result;
+                      const std::atomic<bool>& stop, const DistillState* from) {
+  return Distillation(student, teacher, data, options).run(progress, stop, from);
 }
 
 }  // namespace lowrank::train

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lowrank/io/safetensors.h"
 #include "lowrank/models/closeness.h"
 #include "lowrank/models/model.h"
 #include "lowrank/text/tokenizer.h"
@@ -52,12 +53,27 @@ struct DistillProgress {
   double seconds_left = 0;
 };
 
+// Where a distillation stands after `steps` steps: with the student's parameters, all that it needs to go
+// on to the same bits.
+struct DistillState {
+  int64_t steps = 0;
+  int64_t tokens = 0;             // trained on
+  double seconds = 0;             // of the clock, all sittings
+  int64_t passes = 0, taken = 0;  // over the sequences: begun, and taken of the one that goes on
+  int64_t evaluated = 0;          // evaluations done
+  int64_t worse = 0;              // of those, without a better result in a row
+  double best = -1, cosine = 0;   // of the best and of the last evaluation
+  models::Closeness before;       // of the student before its first step
+  io::NamedTensors optimizer;
+};
+
 struct DistillResult {
   enum class Ended { kDone, kTarget, kNoProgress, kInterrupted } ended = Ended::kDone;
   int64_t steps = 0;
   int64_t tokens = 0;
   double seconds = 0;
   models::Closeness before, after;  // on the held-out sequences
+  DistillState state;               // to go on from, where it was interrupted
 };
 
 // Trains `student` to compute what `teacher` does on the same tokens; both have the same number of layers
@@ -69,9 +85,13 @@ struct DistillResult {
 // its embeddings, which the two share. AdamW without dropout; the default generator is not used, and on
 // one machine the same steps give the same bits. `stop` ends after the step in progress; the student
 // keeps what it has learnt.
+//
+// With `from`, of the same data and options, it goes on where that run was stopped; the student has the
+// parameters that it had then. Limited by steps the bits are those of a run that was never stopped; by the
+// clock, the time of all sittings counts. Throws Error where the optimizer's state is another model's.
 DistillResult distill(models::Model& student, models::Model& teacher, const DistillData& data,
                       const DistillOptions& options,
                       const std::function<void(const DistillProgress&)>& progress,
-                      const std::atomic<bool>& stop);
+                      const std::atomic<bool>& stop, const DistillState* from = nullptr);
 
 }  // namespace lowrank::train

@@ -527,18 +527,11 @@ SavedRecipe recipe_of(const std::filesystem::path& folder, const models::ModelCo
 }
 
 TrainedModel load_trained(const std::filesystem::path& folder) {
-  for (const fs::path& candidate : {folder / "best", folder / "last", folder}) {
-    restore_directory(candidate);
-    if (!fs::exists(candidate / "config.json")) continue;
-    const std::shared_ptr<models::Model> model = models::load_model(candidate);
-    SavedRecipe saved = recipe_of(candidate, model->config());
-    if (model->config().tokenizer == "files") saved.recipe.model.tokenizer = candidate.string();
-    return {model, saved.recipe, candidate, saved.is_own};
-  }
-  throw Error(
-      fmt::format("{}: there is no model in it, neither in best/ nor in last/. Give the "
-                  "folder of a run or of a model.",
-                  folder.string()));
+  const fs::path found = models::find_model(folder);
+  const std::shared_ptr<models::Model> model = models::load_model(found);
+  SavedRecipe saved = recipe_of(found, model->config());
+  if (model->config().tokenizer == "files") saved.recipe.model.tokenizer = found.string();
+  return {model, saved.recipe, found, saved.is_own};
 }
 
 }  // namespace lowrank::train

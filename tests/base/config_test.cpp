@@ -214,6 +214,18 @@ TEST(ParseJson, RefusesNestingThatWouldExhaustTheStack) {
   EXPECT_NO_THROW(parse_json(std::string(50, '[') + std::string(50, ']'), "a.json"));
 }
 
+// The parser would keep the last of two, and a file's reader would never know of the first.
+TEST(ParseJson, RefusesAnObjectThatHasAKeyTwice) {
+  for (const char* text : {R"({"a": 1, "b": 2, "a": 1})", R"({"x": [{"a": {}, "a": {}}]})",
+                           R"({"a": 1, "\u0061": 2})"}) {
+    EXPECT_THAT([&] { parse_json(text, "config.json"); },
+                ThrowsMessage<Error>(
+                    HasSubstr("config.json: an object has the key \"a\" twice. Mend the file.")))
+        << text;
+  }
+  EXPECT_NO_THROW(parse_json(R"({"a": {"a": [{"a": 1}, {"a": 2}]}, "b": {"a": 1}})", "a.json"));
+}
+
 TEST(ParseToml, GivesTheSameStructureAsJson) {
   const Json json = parse_toml(R"(
 title = "x"

@@ -7,6 +7,7 @@
 #include "lowrank/io/load_tensors.h"
 #include "lowrank/models/hugging_face.h"
 #include "lowrank/models/model_directory.h"
+#include "tests/cli/signal_on.h"
 #include "tests/cli/tiny_task.h"
 #include "tests/support/small_config.h"
 
@@ -113,6 +114,39 @@ TEST_F(ConvertCommand, DistillsAndReports) {
       lowrank({"convert", out().string(), out("more").string(), "--teacher", source().string(),
                "--distill", text(), "--steps", "3", "--measure", "0"});
   EXPECT_EQ(more.status, 0) << more.err;
+}
+
+// Ctrl-C ends the training; --resume goes on to the bits of a run that was left alone.
+TEST_F(ConvertCommand, ResumesATrainingThatWasInterrupted) {
+  const std::vector<std::string> flags = {"--attention", "nystrom", "--landmarks", "4",
+                                          "--distill",   text(),    "--steps",     "30",
+                                          "--measure",   "0"};
+  const auto arguments = [&](const char* folder, std::vector<std::string> more) {
+    std::vector<std::string> all = {"convert", source().string(), out(folder).string()};
+    all.insert(all.end(), flags.begin(), flags.end());
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  ASSERT_EQ(lowrank(arguments("whole", {})).status, 0);
+
+  testing::SignalOn buffer("step 5  ", SIGINT);
+  std::istringstream in;
+  std::ostringstream report;
+  std::ostream err(&buffer);
+  ASSERT_EQ(run_program(arguments("out", {}), {in, report, err}), kInterrupted);
+  EXPECT_THAT(buffer.str(), HasSubstr("The same command with --resume goes on from there."));
+  EXPECT_TRUE(std::filesystem::exists(out() / "distill.json"));
+  EXPECT_THAT(lowrank(arguments("out", {})).err, HasSubstr("exists already"));
+  std::vector<std::string> other = arguments("out", {"--resume"});
+  other[6] = "5";
+  EXPECT_THAT(lowrank(other).err, HasSubstr("Repeat the command that it began with"));
+
+  const Ran again = lowrank(arguments("out", {"--resume"}));
+  ASSERT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(read_file(out() / "model.safetensors"), read_file(out("whole") / "model.safetensors"));
+  EXPECT_FALSE(std::filesystem::exists(out() / "distill.json"));
+  EXPECT_EQ(lowrank(arguments("out", {"--resume"})).status, 1);
+  EXPECT_EQ(convert({"--force", "--resume"}).status, 2);
 }
 
 TEST_F(ConvertCommand, SaysWhatItWasToldWrong) {

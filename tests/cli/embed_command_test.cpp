@@ -169,7 +169,7 @@ TEST_F(EmbedCommand, RefusesALengthThatTheModelDoesNotTakeAndLeavesTheOldFile) {
   write("v.jsonl", "old");
   const Ran ran = embed({"--lines", "--output", path("v.jsonl"), "--max-length", "34"}, "text\n");
   EXPECT_EQ(ran.status, 1);
-  EXPECT_THAT(ran.err, HasSubstr("max_length = 34; the model takes at most 33"));
+  EXPECT_THAT(ran.err, HasSubstr("--max-length = 34; the model takes at most 33"));
   EXPECT_EQ(read_file(path("v.jsonl")), "old");
 }
 

@@ -7,6 +7,7 @@
 
 #include "lowrank/models/model_directory.h"
 #include "lowrank/serve/fill.h"
+#include "tests/cli/signal_on.h"
 #include "tests/cli/tiny_task.h"
 #include "tests/support/bert_folder.h"
 #include "tests/support/small_text_model.h"
@@ -62,6 +63,30 @@ TEST(FillCommand, ReadsLinesAndNamesThoseThatItCannotRead) {
   EXPECT_THAT(ran.out, AllOf(StartsWith("stdin:1  blank 1  "), HasSubstr("\nstdin:4  blank 1  ")));
   EXPECT_EQ(lowrank({"fill", folder.path(), longer, "--on-overflow", "truncate"}).status, 0);
   EXPECT_EQ(lowrank({"fill", folder.path(), longer, "--on-overflow", "interpolate"}).status, 0);
+}
+
+TEST(FillCommand, StopsAtASignalAfterWhatItHasFilled) {
+  const BertFolder folder(Task::kMaskedLanguageModel);
+  std::string lines;
+  for (int i = 0; i < 1000; ++i) lines += "a [MASK]\n";
+  SignalOn buffer(" tokens/s", SIGTERM);  // drawn after the first batch
+  std::istringstream in(lines);
+  std::ostringstream out;
+  std::ostream err(&buffer);
+  const int status = cli::run_program({"fill", folder.path(), "--json", "--token-budget", "16"},
+                                      {in, out, err, true});
+  EXPECT_EQ(status, 130);
+  EXPECT_THAT(buffer.str(), HasSubstr("lowrank fill: interrupted after 0 texts.\n"));
+  EXPECT_EQ(out.str(), "");
+}
+
+// What --on-overflow offers here leaves chunks out, by the flag's name.
+TEST(FillCommand, OffersOnlyTheWaysOutThatItHas) {
+  const BertFolder folder(Task::kMaskedLanguageModel);
+  std::string longer = "[MASK]";
+  for (int i = 0; i < 30; ++i) longer += " a";
+  EXPECT_THAT(lowrank({"fill", folder.path(), longer}).err,
+              HasSubstr("at most 24. Use --on-overflow truncate or interpolate.\n"));
 }
 
 // A model trained here on bytes reads them without special tokens, as its recipe says.

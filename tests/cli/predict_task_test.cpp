@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "lowrank/models/model_directory.h"
+#include "tests/cli/signal_on.h"
 #include "tests/cli/tiny_task.h"
 #include "tests/support/bert_folder.h"
 
@@ -83,6 +84,25 @@ TEST(PredictTask, NamesLineFoundAndAllowedLengthOfOverlongInputUnlessToldWhatToD
   }
 }
 
+TEST(PredictTask, StopsAtASignalAfterWhatItHasAnswered) {
+  const BertFolder folder(Task::kClassification);
+  std::string lines;
+  for (int i = 0; i < 2000; ++i) lines += "un a\n";
+  SignalOn buffer(" tokens/s", SIGINT);  // drawn after the first batch
+  std::istringstream in(lines);
+  std::ostringstream out;
+  std::ostream err(&buffer);
+  const int status =
+      cli::run_program({"predict", folder.path(), "--lines", "--json", "--token-budget", "64"},
+                       {in, out, err, true});
+  EXPECT_EQ(status, 130);
+  EXPECT_THAT(buffer.str(), HasSubstr("lowrank predict: interrupted after "));
+  const Ran whole = lowrank({"predict", folder.path(), "--lines", "--json"}, lines);
+  ASSERT_EQ(whole.status, 0) << whole.err;
+  EXPECT_LT(out.str().size(), whole.out.size());
+  EXPECT_EQ(whole.err, "") << "nothing is drawn where nobody looks";
+}
+
 TEST(PredictTask, RunsInOtherDtypesAndBatches) {
   const BertFolder folder(Task::kClassification);
   const std::string input = "un a\nb\n";
@@ -141,6 +161,26 @@ TEST(PredictTask, AnswersAQuestionOfEachContextOrOneOfAll) {
     const size_t begin = answer["begin_byte"], end = answer["end_byte"];
     EXPECT_EQ(answer["text"], context.substr(begin, end - begin));
   }
+
+  for (const char* threshold : {"-1000", "1000"}) {
+    const Ran ran = lowrank({"predict", folder.path(), file, "--question", "a b", "--json",
+                             "--no-answer-threshold", threshold});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    const Json all = objects(ran).at(0)["answers"];
+    const bool none = std::string(threshold) == "-1000";
+    EXPECT_EQ(all.at(0).contains("no_answer"), none);
+    if (none) {
+      EXPECT_EQ(all[0]["no_answer"], true);
+      EXPECT_EQ(all[0]["text"], "");
+      EXPECT_GT(all[0]["score"].get<double>(), 0);
+    }
+    const Ran table = lowrank({"predict", folder.path(), file, "--question", "a b", "--top", "1",
+                               "--no-answer-threshold", threshold});
+    EXPECT_EQ(table.out.find("  no answer  ") != std::string::npos, none) << table.out;
+  }
+  const BertFolder classifier(Task::kClassification);
+  EXPECT_THAT(lowrank({"predict", classifier.path(), file, "--no-answer-threshold", "0"}).err,
+              HasSubstr("--no-answer-threshold is for question answering models"));
 
   const Ran misused = lowrank({"predict", folder.path(), file});
   EXPECT_EQ(misused.status, 2);

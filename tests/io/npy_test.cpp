@@ -97,6 +97,23 @@ TEST_F(NpyWriting, LeavesTheOldFileUntilItCommits) {
   EXPECT_EQ(read_file(path()), "old");
 }
 
+TEST_F(NpyWriting, WritesArraysOfAnyShapeWhole) {
+  const at::Tensor arrays[] = {at::randn({2, 3, 4}).transpose(0, 2), at::arange(5),
+                               at::zeros({}, at::kDouble), at::zeros({0, 7}),
+                               at::arange(2).view({1, 1, 1, 1, 2})};
+  for (const at::Tensor& array : arrays) {
+    save_npy(path(), array);
+    EXPECT_TRUE(load_npy(path()).equal(array)) << array.sizes();
+    EXPECT_EQ(read_file(path()).find('\n'), 127u);
+  }
+  const at::Tensor deep = at::ones(std::vector<int64_t>(30, 1));
+  save_npy(path(), deep);
+  EXPECT_EQ(load_npy(path()).dim(), 30);
+  EXPECT_EQ((read_file(path()).find('\n') + 1) % 64, 0u);
+  EXPECT_THAT([&] { save_npy(path(), at::zeros({2}, at::kHalf)); },
+              ThrowsMessage<Error>(HasSubstr("an array of Half cannot be written")));
+}
+
 TEST_F(NpyWriting, RefusesRowsThatDoNotFit) {
   NpyWriter writer(path(), at::kFloat, 3);
   for (const at::Tensor& rows :

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "lowrank/models/derive.h"
 #include "lowrank/models/fairseq.h"
 #include "lowrank/models/mlpen.h"
 #include "lowrank/models/quirks.h"
@@ -185,15 +186,18 @@ Tensor fairseq_scores(Weights& w, const std::string& sharing, const Batch& batch
   const std::string p = "encoder.sentence_encoder.";
   const Tensor& table = w(p + "embed_tokens.weight", {kVocabulary, kWidth});
   const Tensor places = w(p + "embed_positions.weight", {kLength + 2, kWidth});
-  Tensor x =
-      w.norm(p + "layernorm_embedding", at::embedding(table, batch.ids) + places.slice(0, 2));
+  Tensor x = w.norm(p + "layernorm_embedding",
+                    at::embedding(table, batch.ids) + places.slice(0, 2, 2 + batch.ids.size(1)));
   x = x * batch.mask.to(at::kDouble).unsqueeze(2);
   for (const char* i : {"0", "1"}) {
     const std::string layer = p + "layers." + i + ".", attention = layer + "self_attn.";
     const std::string name_of_e = attention + "compress_k.weight";
     if (sharing == "layerwise") w.set(name_of_e, w("E", {4, kLength}));
-    const Tensor e = w(name_of_e, {4, kLength});
-    const Tensor f = sharing == "headwise" ? w(attention + "compress_v.weight", {4, kLength}) : e;
+    const auto first_columns = [&](const std::string& name) {
+      return w(name, {4, kLength}).slice(1, 0, x.size(1));
+    };
+    const Tensor e = first_columns(name_of_e);
+    const Tensor f = sharing == "headwise" ? first_columns(attention + "compress_v.weight") : e;
     const Tensor q = heads(w.linear(attention + "q_proj", x, kWidth));
     const Tensor k = heads(w.linear(attention + "k_proj", at::matmul(e, x), kWidth));
     const Tensor v = heads(w.linear(attention + "v_proj", at::matmul(f, x), kWidth));
@@ -218,6 +222,32 @@ TEST_P(ImportedFairseq, TheLanguageModelScoresAsThere) {
   std::erase_if(tensors, [](const auto& entry) { return entry.first == "E"; });
   const auto model = to_model(import_fairseq(tensors, {.heads = kHeads}, false, "a"), "a");
   EXPECT_LE(testing::max_error(model->logits(batch.ragged()), expected), 1e-9);
+}
+
+// What is left away is the padding; E still comes before the biases.
+TEST_P(ImportedFairseq, FixedItScoresEachSequenceAsThereAlone) {
+  at::manual_seed(6);
+  const Batch batch;
+  Weights w;
+  std::vector<Tensor> expected;
+  for (const int64_t n : {16, 9}) {
+    const int64_t i = n == 16 ? 0 : 1;
+    Batch alone;
+    alone.ids = batch.ids.slice(0, i, i + 1).slice(1, 0, n);
+    alone.mask = at::ones({1, n}, at::kBool);
+    expected.push_back(fairseq_scores(w, GetParam(), alone)[0]);
+  }
+  const Tensor padded = batch.rows(fairseq_scores(w, GetParam(), batch));
+  EXPECT_GT(testing::max_error(at::cat(expected), padded), 1e-3);
+  io::NamedTensors tensors = w.tensors();
+  std::erase_if(tensors, [](const auto& entry) { return entry.first == "E"; });
+  const auto fixed = to_model(import_fairseq(tensors, {.heads = kHeads}, true, "a"), "a");
+  const auto as_there = to_model(import_fairseq(tensors, {.heads = kHeads}, false, "a"), "a");
+  for (const auto& model : {fixed, without_profile(*as_there)}) {
+    EXPECT_LE(testing::max_error(model->logits(batch.ragged()), at::cat(expected)), 1e-9);
+    EXPECT_FALSE(is_padded(model->config()));
+    EXPECT_EQ(quirks(model->config()).size(), quirks(as_there->config()).size() - 1);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ImportedFairseq, ::testing::Values("kv", "headwise", "layerwise"));

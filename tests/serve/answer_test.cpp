@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "tests/support/plain_model.h"
 
 namespace lowrank::serve {
@@ -72,6 +75,77 @@ TEST(Answer, IsFoundInAnyWindowOfALongContextAndOnce) {
   for (size_t i = 1; i < answers.size(); ++i) EXPECT_NE(answers[i].bytes, answers[0].bytes);
 }
 
+// The token in front is the byte tokenizer's 256.
+TextModel reader_with(int64_t output_of_front) {
+  return plain_model(Task::kQuestionAnswering, {}, [=](int64_t id) -> int64_t {
+    if (id == '<') return 0;
+    if (id == '>') return 1;
+    return id == 256 ? output_of_front : 2;
+  });
+}
+
+TEST(Answer, MayBeThatThereIsNone) {
+  const TextModel model = small_text_model(small_text_config(Task::kQuestionAnswering));
+  const Reading reading = read_question(model, "qr", {.text = "abcdefgh"});
+  const at::NoGradGuard no_grad;
+  const models::Inputs inputs{
+      at::tensor({256, 'q', 'r', 257, 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 257}, at::kLong),
+      at::tensor({0, 13}, at::kLong),
+      {}};
+  const at::Tensor logits = model.model->logits(inputs).to(at::kDouble);
+  const at::Tensor seen = at::cat({logits.slice(0, 0, 1), logits.slice(0, 4, 12)});
+  const at::Tensor shares = seen.softmax(0);
+  double best = -INFINITY;  // of the logits' sums
+  for (int64_t first = 1; first < 9; ++first) {
+    for (int64_t last = first; last < 9; ++last) {
+      best = std::max(best, (seen[first][0] + seen[last][1]).item<double>());
+    }
+  }
+  const double difference = (seen[0][0] + seen[0][1]).item<double>() - best;
+  for (const double margin : {-1e-6, 1e-6}) {
+    const AnswerOptions options{.top = 100, .no_answer_threshold = difference + margin};
+    const std::vector<Answer> answers = answer(model, {reading}, options).at(0);
+    ASSERT_EQ(answers.size(), 1 + 36u);
+    EXPECT_EQ(answers[0].is_none, margin < 0);
+    const auto none = std::find_if(answers.begin(), answers.end(),
+                                   [](const Answer& found) { return found.is_none; });
+    ASSERT_NE(none, answers.end());
+    EXPECT_NEAR(none->score, (shares[0][0] * shares[0][1]).item<double>(), 1e-7);
+    EXPECT_EQ(none->text, "");
+    EXPECT_EQ(none->bytes, (Span{0, 0}));
+    const Answer& span = answers[margin < 0 ? 1 : 0];
+    const double expected =
+        (shares[span.bytes.begin + 1][0] * shares[span.bytes.end][1]).item<double>();
+    EXPECT_NEAR(span.score, expected, 1e-7);
+  }
+  const std::vector<Answer> one =
+      answer(model, {reading}, {.top = 1, .no_answer_threshold = difference - 1}).at(0);
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_TRUE(one[0].is_none);
+  for (const Answer& found : answer(model, {reading}).at(0)) EXPECT_FALSE(found.is_none);
+}
+
+// One window with an answer is enough, however many are without.
+TEST(Answer, IsNoneOnlyWhereNoWindowHasOne) {
+  const TextModel model = reader_with(0);
+  const PieceOptions options{.on_overflow = Overflow::kChunk, .max_length = 24, .stride = 8};
+  const auto best = [&](const std::string& context) {
+    const Reading reading = read_question(model, "who?", {.text = context}, options);
+    EXPECT_GT(reading.pieces.pieces.size(), 2u);
+    return answer(model, {reading}, {.top = 1, .no_answer_threshold = 0.1}).at(0).at(0);
+  };
+  EXPECT_EQ(best(std::string(20, '.') + "<yes>" + std::string(20, '.')).text, "<yes>");
+  EXPECT_TRUE(best(std::string(60, '.')).is_none);
+}
+
+TEST(Answer, IsNoneByATokenInFront) {
+  const TextModel model = bracket_reader();
+  const Reading reading =
+      read_question(model, "q", {.text = "<x>", .source = "x:1"}, {.special_tokens = false});
+  EXPECT_THAT([&] { answer(model, {reading}, {.no_answer_threshold = 0}); },
+              ThrowsMessage<Error>(HasSubstr("x:1: the sequence has no special token in front")));
+}
+
 TEST(Answer, HasAsManyTokensAsAllowed) {
   const TextModel model = bracket_reader();
   const Reading reading = read_question(model, "q", {.text = "<abcdef> <x>"});
@@ -86,8 +160,9 @@ TEST(Answer, LetsTheContextAloneGiveWay) {
   EXPECT_EQ(reading.pieces.tokens(), 12);
   const auto best = answer(model, {reading}, {.top = 100}).at(0);
   for (const Answer& found : best) EXPECT_LE(found.bytes.end, 3);
-  EXPECT_THAT([&] { read_question(model, "1234567890", {.text = "abc"}, cut); },
-              ThrowsMessage<Error>(HasSubstr("truncation = only_second")));
+  EXPECT_THAT(
+      [&] { read_question(model, "1234567890", {.text = "abc"}, cut); },
+      ThrowsMessage<Error>(HasSubstr("the question has 10 tokens, and a sequence at most 12")));
   EXPECT_THAT(
       [&] {
         read_question(model, "123456", {.text = "abcdef", .source = "x:2"}, {.max_length = 12});

@@ -63,9 +63,9 @@ TEST(ReadTexts, NamesEachLineThatIsNoObjectWithATextAndGoesOn) {
            {.format = TextFormat::kJsonLines});
   EXPECT_THAT(got.texts, ElementsAre("in:5|fine"));
   ASSERT_EQ(got.complaints.size(), 4u);
-  EXPECT_EQ(
-      got.complaints[0],
-      "in:1: the line is JSON of type array; it must be an object. Read it with lines instead.");
+  EXPECT_EQ(got.complaints[0],
+            "in:1: the line is JSON of type array; it must be an object. Write it as one, or read "
+            "whole lines.");
   EXPECT_EQ(got.complaints[1], "in:2: \"text\" is of type number; a text is a string. Quote it.");
   EXPECT_THAT(got.complaints[2], HasSubstr("in:3: \"text\" is missing"));
   EXPECT_THAT(got.complaints[3], HasSubstr("in:4"));
