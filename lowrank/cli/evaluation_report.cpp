@@ -57,8 +57,11 @@ void print_spans(const train::SpanScore& spans, std::ostream& out) {
 std::string quality_in_words(const train::Evaluation& evaluation) {
   switch (evaluation.measured) {
     case train::Measured::kMasked:
-      return fmt::format("loss {:.4f}, perplexity {:.2f}, accuracy {}", evaluation.loss,
-                         evaluation.perplexity, percent(evaluation.accuracy));
+      return fmt::format("loss {:.4f}, perplexity {:.2f}, accuracy {}{}", evaluation.loss,
+                         evaluation.perplexity, percent(evaluation.accuracy),
+                         evaluation.order_accuracy
+                             ? fmt::format(", order {}", percent(*evaluation.order_accuracy))
+                             : "");
     case train::Measured::kNumber:
       return fmt::format("Pearson {:.4f}, Spearman {:.4f}, mean squared error {:.4f}",
                          evaluation.pearson, evaluation.spearman, evaluation.loss);

@@ -85,19 +85,23 @@ bool is_language_model(const train::SweepRun& run) {
   return run.recipe.model.task == models::Task::kMaskedLanguageModel;
 }
 
-// What a run is judged by: a language model's perplexity, a classifier's accuracy.
-double quality(const Outcome& outcome) {
-  return is_language_model(*outcome.run) ? std::exp(outcome.best->loss) : outcome.best->accuracy;
+// What a run is judged by: a language model's perplexity, else the metric of its recipe.
+double quality(const Outcome& outcome, const train::CurvePoint& point) {
+  return is_language_model(*outcome.run) ? std::exp(point.loss) : point.quality;
 }
 
-std::string quality_name(const train::SweepRun& run) {
-  return is_language_model(run) ? "perplexity" : "accuracy";
+std::string quality_name(const std::vector<Outcome>& outcomes) {
+  if (is_language_model(*outcomes.front().run)) return "perplexity";
+  for (const Outcome& outcome : outcomes) {
+    if (outcome.best) return outcome.best->metric;
+  }
+  return "quality";
 }
 
 std::vector<std::string> row_of(const Outcome& outcome) {
   std::vector<std::string> row = outcome.run->labels;
   const std::string none = outcome.failure.empty() ? "-" : "failed";
-  row.push_back(outcome.best ? fmt::format("{:.4g}", quality(outcome)) : none);
+  row.push_back(outcome.best ? fmt::format("{:.4g}", quality(outcome, *outcome.best)) : none);
   row.push_back(outcome.best ? fmt::format("{:.4f}", outcome.best->loss) : "-");
   row.push_back(outcome.best ? grouped(outcome.best->step) : "-");
   row.push_back(grouped(outcome.steps));
@@ -110,8 +114,7 @@ void print_table(const std::vector<Outcome>& outcomes, const std::vector<train::
   std::vector<std::string> heading;
   for (const train::SweepAxis& axis : axes) heading.push_back(axis.key);
   for (const char* name : {"loss", "at step", "steps", "seconds"}) heading.emplace_back(name);
-  heading.insert(heading.begin() + static_cast<int64_t>(axes.size()),
-                 quality_name(*outcomes.front().run));
+  heading.insert(heading.begin() + static_cast<int64_t>(axes.size()), quality_name(outcomes));
   Table table(heading, axes.size());
   for (const Outcome& outcome : outcomes) table.add_row(row_of(outcome));
   table.print(out);
@@ -133,7 +136,7 @@ io::LinePlot quality_plot(const std::vector<Outcome>& outcomes,
                           const std::vector<train::SweepAxis>& axes) {
   io::LinePlot plot{.title = "Sweep",
                     .x_label = axes.back().key,
-                    .y_label = quality_name(*outcomes.front().run),
+                    .y_label = quality_name(outcomes),
                     .curves = {},
                     .log_x = true,
                     .log_y = false};
@@ -146,17 +149,16 @@ io::LinePlot quality_plot(const std::vector<Outcome>& outcomes,
     const std::string name = fmt::format("{}", fmt::join(labels.begin(), labels.end() - 1, ", "));
     io::Curve& curve = curves.try_emplace(name, io::Curve{name, {}, {}}).first->second;
     curve.x.push_back(*x);
-    curve.y.push_back(quality(outcome));
+    curve.y.push_back(quality(outcome, *outcome.best));
   }
   for (auto& [name, curve] : curves) plot.curves.push_back(std::move(curve));
   return plot;
 }
 
 io::LinePlot curves_plot(const std::vector<Outcome>& outcomes) {
-  const bool language = is_language_model(*outcomes.front().run);
   io::LinePlot plot{.title = "Learning curves",
                     .x_label = "step",
-                    .y_label = language ? "validation loss" : "validation accuracy",
+                    .y_label = quality_name(outcomes),
                     .curves = {},
                     .log_x = false,
                     .log_y = false};
@@ -164,7 +166,7 @@ io::LinePlot curves_plot(const std::vector<Outcome>& outcomes) {
     io::Curve curve{in_words(*outcome.run), {}, {}};
     for (const train::CurvePoint& point : outcome.curve) {
       curve.x.push_back(static_cast<double>(point.step));
-      curve.y.push_back(language ? point.loss : point.accuracy);
+      curve.y.push_back(quality(outcome, point));
     }
     if (!curve.x.empty()) plot.curves.push_back(std::move(curve));
   }
@@ -190,7 +192,7 @@ Json to_json(const Outcome& outcome, const std::vector<train::SweepAxis>& axes) 
   json["seconds"] = outcome.seconds;
   if (!outcome.failure.empty()) json["failure"] = outcome.failure;
   if (outcome.best) {
-    json[quality_name(*outcome.run)] = quality(outcome);
+    json[quality_name({outcome})] = quality(outcome, *outcome.best);
     json["loss"] = outcome.best->loss;
     json["best_step"] = outcome.best->step;
   }
@@ -199,7 +201,7 @@ Json to_json(const Outcome& outcome, const std::vector<train::SweepAxis>& axes) 
     json["curve"].push_back({{"step", point.step},
                              {"seconds", point.seconds},
                              {"loss", point.loss},
-                             {"accuracy", point.accuracy}});
+                             {point.metric, point.quality}});
   }
   return json;
 }

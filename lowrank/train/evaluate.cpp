@@ -93,21 +93,32 @@ void check_examples(const models::ModelConfig& config, const data::Dataset& data
   }
 }
 
-// Calls visit(batch, logits) for every batch.
+// Calls visit(batch, rows) for every batch, `rows` being what the encoder makes of it.
 template <class Visit>
-void for_each_batch(models::Model& model, const data::Dataset& dataset,
-                    const text::Tokenizer& tokenizer, const data::BatchOptions& options,
-                    const Progress& progress, const Visit& visit) {
+void for_each_encoded(models::Model& model, const data::Dataset& dataset,
+                      const text::Tokenizer& tokenizer, const data::BatchOptions& options,
+                      const Progress& progress, const Visit& visit) {
   // The batches end with this call, so they need not share the tokenizer's ownership.
   const std::shared_ptr<const text::Tokenizer> borrowed(std::shared_ptr<void>(), &tokenizer);
   data::EvaluationBatches batches(dataset, borrowed, options);
   const auto total = static_cast<int64_t>(dataset.examples.size());
   int64_t done = 0;
   for (data::Batch batch; batches.next(batch);) {
-    visit(batch, model.logits(inputs_for(model, batch)).to(at::kCPU));
+    visit(batch, model.encode(inputs_for(model, batch)));
     done += batch.size();
     if (progress) progress(done, total);
   }
+}
+
+// Calls visit(batch, logits) for every batch.
+template <class Visit>
+void for_each_batch(models::Model& model, const data::Dataset& dataset,
+                    const text::Tokenizer& tokenizer, const data::BatchOptions& options,
+                    const Progress& progress, const Visit& visit) {
+  for_each_encoded(model, dataset, tokenizer, options, progress,
+                   [&](const data::Batch& batch, const nn::Embedded& rows) {
+                     visit(batch, model.head(rows).to(at::kCPU));
+                   });
 }
 
 double summed_loss(const at::Tensor& logits, const at::Tensor& labels) {
@@ -199,21 +210,33 @@ Evaluation evaluate_masked(models::Model& model, const data::Dataset& dataset,
                            const Progress& progress) {
   Evaluation evaluation;
   evaluation.measured = Measured::kMasked;
-  int64_t correct = 0;
-  for_each_batch(model, dataset, tokenizer, options, progress,
-                 [&](const data::Batch& batch, const at::Tensor& logits) {
-                   const at::Tensor masked = (batch.labels >= 0).nonzero().squeeze(1);
-                   const at::Tensor labels = batch.labels.index_select(0, masked);
-                   const at::Tensor rows = logits.index_select(0, masked);
-                   evaluation.tokens += batch.total();
-                   evaluation.count += labels.numel();
-                   evaluation.loss += summed_loss(rows, labels);
-                   correct += rows.argmax(1).eq(labels).sum().item<int64_t>();
-                 });
+  const auto hits = [](const at::Tensor& logits, const at::Tensor& labels) {
+    return logits.argmax(1).eq(labels).sum().item<int64_t>();
+  };
+  int64_t correct = 0, in_order = 0;
+  for_each_encoded(model, dataset, tokenizer, options, progress,
+                   [&](const data::Batch& batch, const nn::Embedded& rows) {
+                     // The output layer is the largest by far: logits of the masked rows alone.
+                     const at::Tensor masked = (batch.labels >= 0).nonzero().squeeze(1);
+                     const at::Tensor labels = batch.labels.index_select(0, masked);
+                     const at::Tensor x = rows.x.index_select(0, masked.to(rows.x.device()));
+                     const at::Tensor logits = model.head({x, rows.offsets}).to(at::kCPU);
+                     evaluation.tokens += batch.total();
+                     evaluation.count += labels.numel();
+                     evaluation.loss += summed_loss(logits, labels);
+                     correct += hits(logits, labels);
+                     if (batch.order.defined()) {
+                       in_order += hits(model.order_logits(rows).to(at::kCPU), batch.order);
+                     }
+                   });
   const auto count = static_cast<double>(std::max<int64_t>(evaluation.count, 1));
   evaluation.loss /= count;
   evaluation.perplexity = std::exp(evaluation.loss);
   evaluation.accuracy = static_cast<double>(correct) / count;
+  if (options.sentence_order) {
+    evaluation.order_accuracy =
+        static_cast<double>(in_order) / static_cast<double>(dataset.examples.size());
+  }
   return evaluation;
 }
 
@@ -302,6 +325,10 @@ Evaluation evaluate(models::Model& model, const data::Dataset& dataset,
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   evaluation.seconds = seconds.count();
   return evaluation;
+}
+
+std::string metric_name(const Evaluation& evaluation, Metric metric) {
+  return name_of(metric == Metric::kDefault ? default_metric(evaluation) : metric);
 }
 
 double quality(const Evaluation& evaluation, Metric metric) {
@@ -416,6 +443,7 @@ Json to_json(const Evaluation& evaluation) {
     case Measured::kMasked:
       json["accuracy"] = evaluation.accuracy;
       json["perplexity"] = evaluation.perplexity;
+      if (evaluation.order_accuracy) json["order_accuracy"] = *evaluation.order_accuracy;
       break;
     case Measured::kNumber:
       json["pearson"] = evaluation.pearson;

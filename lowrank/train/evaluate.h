@@ -36,6 +36,7 @@ struct Evaluation {
   std::vector<int64_t> support;               // examples of a class
   double pearson = 0, spearman = 0;           // NaN for numbers that are all the same
   std::optional<SpanScore> spans;             // kTags
+  std::optional<double> order_accuracy;       // kMasked, of a model with sentence_order
   double seconds = 0;
   int64_t tokens = 0;
 };
@@ -43,6 +44,9 @@ struct Evaluation {
 // The evaluation by that metric; the larger, the better: a loss counts negatively, and a correlation that
 // there is none of as -1. Throws Error where the evaluation has no such metric.
 double quality(const Evaluation& evaluation, Metric metric);
+
+// The name of the metric that quality() takes: of kDefault the one that the evaluation's kind has.
+std::string metric_name(const Evaluation& evaluation, Metric metric);
 
 // Runs the model in evaluation mode, without gradients, and leaves it in the mode it was in. Masked
 // language model: the masks that options.seed draws. `progress` may throw to give up. Throws Error

@@ -28,7 +28,9 @@ std::vector<CurvePoint> learning_curve(const std::filesystem::path& folder) {
                       .seconds = line.value("seconds", 0.0),
                       .best = line.value("best", false),
                       .loss = line.value("validation_loss", 0.0),
-                      .accuracy = line.value("validation_accuracy", 0.0)});
+                      .accuracy = line.value("validation_accuracy", 0.0),
+                      .metric = line.value("metric", "accuracy"),
+                      .quality = line.value("quality", 0.0)});
   }
   return points;
 }

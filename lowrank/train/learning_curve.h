@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "lowrank/base/config.h"
@@ -23,6 +24,9 @@ struct CurvePoint {
   double seconds = 0;  // of training until then
   bool best = false;   // of those so far
   double loss = 0, accuracy = 0;
+  std::string metric =
+      "accuracy";  // what the run goes by, and the evaluation by it: a loss negatively
+  double quality = 0;
 };
 
 // All evaluations of a run, in their order.

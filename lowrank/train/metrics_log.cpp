@@ -37,7 +37,8 @@ void MetricsLog::add(const Training& training) {
   events_.scalar("training/gradient_norm", training.step, training.gradient_norm);
 }
 
-void MetricsLog::add(int64_t step, double seconds, const Evaluation& evaluation, bool best) {
+void MetricsLog::add(int64_t step, double seconds, const Evaluation& evaluation, Metric metric,
+                     bool best) {
   Json line = {{"step", step}, {"validation_loss", evaluation.loss}};
   const auto add_metric = [&](const char* name, double value) {
     line[std::string("validation_") + name] = value;
@@ -49,11 +50,14 @@ void MetricsLog::add(int64_t step, double seconds, const Evaluation& evaluation,
   } else {
     add_metric("accuracy", evaluation.accuracy);
   }
+  if (evaluation.order_accuracy) add_metric("order_accuracy", *evaluation.order_accuracy);
   if (evaluation.spans) add_metric("span_f1", evaluation.spans->f1());
   if (!evaluation.confusion.empty()) {
     add_metric("macro_f1", evaluation.macro_f1);
     add_metric("matthews", evaluation.matthews);
   }
+  line["metric"] = metric_name(evaluation, metric);
+  line["quality"] = quality(evaluation, metric);
   line["best"] = best;
   line["seconds"] = seconds;
   append(line);

@@ -32,7 +32,8 @@ class MetricsLog {
   MetricsLog(const std::filesystem::path& folder, std::optional<int64_t> resumed_step);
 
   void add(const Training& training);
-  void add(int64_t step, double seconds, const Evaluation& evaluation, bool best);
+  // `metric` is what the run goes by.
+  void add(int64_t step, double seconds, const Evaluation& evaluation, Metric metric, bool best);
 
   // Draws loss.png. False, with `reason` set, where that fails.
   bool draw(std::string* reason);

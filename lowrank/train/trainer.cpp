@@ -402,7 +402,7 @@ class Run {
     state_.evaluated_epochs = static_cast<int64_t>(epochs_done());
     unsaved_ = true;
     write([&] {
-      log_->add(state_.step, elapsed(), evaluation, best);
+      log_->add(state_.step, elapsed(), evaluation, metric_of(recipe_), best);
       if (best) save_trained(output_ / "best", *model_, recipe_);
     });
     if (seconds_since(last_drawing_) >= kDrawingSeconds) draw();
