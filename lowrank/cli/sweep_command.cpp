@@ -198,10 +198,9 @@ Json to_json(const Outcome& outcome, const std::vector<train::SweepAxis>& axes) 
   }
   json["curve"] = Json::array();
   for (const train::CurvePoint& point : outcome.curve) {
-    json["curve"].push_back({{"step", point.step},
-                             {"seconds", point.seconds},
-                             {"loss", point.loss},
-                             {point.metric, point.quality}});
+    Json entry = {{"step", point.step}, {"seconds", point.seconds}, {"loss", point.loss}};
+    if (point.metric != "loss") entry[point.metric] = point.quality;
+    json["curve"].push_back(std::move(entry));
   }
   return json;
 }
