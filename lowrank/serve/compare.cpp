@@ -17,8 +17,9 @@ Reading read_two(const TextModel& model, const TextInput& input, const PieceOpti
   }
   if (options.on_overflow == Overflow::kChunk) {
     throw Error(
-        "on_overflow = chunk; two texts are compared as whole sequences. Use error, truncate or "
-        "interpolate.");
+        fmt::format("{} = chunk; two texts are compared as whole sequences. Use error, truncate or "
+                    "interpolate.",
+                    options.words.on_overflow));
   }
   const PieceCutter cutter(model, options);
   Reading reading{.input = input, .pieces = {.source = input.source, .pieces = {}}};
@@ -32,7 +33,7 @@ Reading read_two(const TextModel& model, const TextInput& input, const PieceOpti
 
 std::vector<std::vector<double>> compare(const TextModel& model,
                                          const std::vector<Reading>& readings,
-                                         int64_t token_budget) {
+                                         const RunOptions& options) {
   require_task(model, models::Task::kRetrieval);
   if (readings.empty()) return {};
   std::vector<const Piece*> pieces;

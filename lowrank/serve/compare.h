@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
 #include "lowrank/serve/reading.h"
@@ -16,6 +15,6 @@ Reading read_two(const TextModel& model, const TextInput& input, const PieceOpti
 // a model of another task.
 std::vector<std::vector<double>> compare(const TextModel& model,
                                          const std::vector<Reading>& readings,
-                                         int64_t token_budget = kTokenBudget);
+                                         const RunOptions& options = {});
 
 }  // namespace lowrank::serve
