@@ -74,7 +74,7 @@ TEST_F(AnalyzeCommand, PrintsTheSpectrumOfEachLayer) {
   EXPECT_EQ(json[1]["sequences"], 2);
   // Two windows of 12 in either text; the middle is the second.
   const analysis::Spectrum expected =
-      analysis::spectrum(*model_.model, {bytes("mnopqrstuvwx"), bytes("is what is r")}, 0.9);
+      analysis::spectrum(*model_.model, {bytes("mnopqrstuvwx"), bytes("s what is re")}, 0.9);
   for (const int64_t layer : {0, 1}) {
     const Json head = json[1]["layers"][static_cast<size_t>(layer)]["heads"][2];
     EXPECT_NEAR(head["shares"]["3"].get<double>(), expected.cumulative[layer][2][2].item<double>(),
@@ -155,21 +155,21 @@ TEST_F(AnalyzeCommand, ShowsRowsColumnsAndTheRolloutOfAnyKind) {
        {AttentionKind(ExactOptions{}), AttentionKind(NystromOptions{.landmarks = 4}),
         AttentionKind(LinformerOptions{.projected = 5, .max_length = 33})}) {
     save(kind);
-    const Ran ran = lowrank({"analyze", "attention", model(), file, "--rows", "0,17", "--columns",
+    const Ran ran = lowrank({"analyze", "attention", model(), file, "--rows", "0,18", "--columns",
                              "5", "--rollout", "mean", "--layer", "1", "--head", "2", "--json"});
     ASSERT_EQ(ran.status, 0) << ran.err;
     const Json json = parsed(ran);
     ASSERT_EQ(json["tokens"].size(), 23u);
-    EXPECT_EQ(json["tokens"][17]["token"], "h");
-    EXPECT_EQ(json["tokens"][17]["begin_byte"], 18 - 1);
+    EXPECT_EQ(json["tokens"][18]["token"], "h");
+    EXPECT_EQ(json["tokens"][18]["begin_byte"], 18);
     ASSERT_EQ(json["vectors"].size(), 4u);
     const models::Inputs sequence = bytes(kSentence);
     const at::Tensor rows =
-        analysis::look(*model_.model, sequence, 1, 2, analysis::Side::kRows, {0, 17});
+        analysis::look(*model_.model, sequence, 1, 2, analysis::Side::kRows, {0, 18});
     const at::Tensor column =
         analysis::look(*model_.model, sequence, 1, 2, analysis::Side::kColumns, {5});
     const at::Tensor rollout = analysis::rollout(*model_.model, sequence, {.head = 2});
-    EXPECT_EQ(json["vectors"][1]["name"], "row 17 h reads");
+    EXPECT_EQ(json["vectors"][1]["name"], "row 18 h reads");
     EXPECT_TRUE(at::allclose(float64s(weights_of(json["vectors"][1])), rows[1]));
     EXPECT_TRUE(at::allclose(float64s(weights_of(json["vectors"][2])), column[0]));
     EXPECT_TRUE(at::allclose(float64s(weights_of(json["vectors"][3])), rollout));
@@ -198,7 +198,7 @@ TEST_F(AnalyzeCommand, RollsOutWhatTheModelPoolsUnlessAskedOtherwise) {
   const Ran ran = lowrank({"analyze", "attention", bert.path(), bert.write("t.txt", "un a b a")});
   ASSERT_EQ(ran.status, 0) << ran.err;
   EXPECT_THAT(ran.out, AllOf(HasSubstr("\nrollout from row 0 [CLS]: adds up to 1"),
-                             HasSubstr("  -  [CLS]\n"), HasSubstr("  0-2  un\n")));
+                             HasSubstr("  -  [CLS]\n"), HasSubstr("  0-2     un\n")));
 }
 
 TEST_F(AnalyzeCommand, WritesACsvAndAPage) {
