@@ -44,7 +44,9 @@ std::vector<std::vector<double>> compare(const TextModel& model,
   const auto pool = [](models::Model& any, const models::Inputs& inputs) {
     return any.pool(any.encode(inputs), any.config().pooling);
   };
-  const at::Tensor pooled = BatchRunner(model, token_budget).run(pieces, pool);
+  BatchRunner runner(model, options.token_budget);
+  runner.on_progress(options.progress);
+  const at::Tensor pooled = runner.run(pieces, pool);
   const at::Tensor weight = model.model->parameters().front();
   const at::Tensor probabilities = model.model->head_of_pooled(pooled.to(weight.options()))
                                        .to(at::kCPU)
