@@ -58,8 +58,7 @@ void draw_confusion(const train::Evaluation& evaluation, const std::string& head
   }
 }
 
-train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const EvalFlags& flags,
-                                         const data::Dataset& dataset,
+train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const data::Dataset& dataset,
                                          const data::BatchOptions& options,
                                          const Console& console) {
   ProgressBar bar(console);
@@ -119,7 +118,7 @@ int run(const EvalFlags& flags, const Console& console) {
   const data::Dataset dataset = classifies ? with_labels_of(examples, model.classes) : examples;
 
   const train::Evaluation evaluation =
-      evaluate_with_progress(trained, flags, dataset, train::batch_options(recipe), console);
+      evaluate_with_progress(trained, dataset, train::batch_options(recipe), console);
   if (flags.json) {
     console.out << train::to_json(evaluation).dump(2) << '\n';
   } else {

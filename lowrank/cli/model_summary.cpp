@@ -103,10 +103,7 @@ std::string in_words(const models::ModelConfig& config) {
       task_in_words(config), in_words(config.embeddings), config.layers,
       config.layers == 1 ? "" : "s", config.width, config.heads, config.heads == 1 ? "" : "s",
       config.feed_forward, config.norm == nn::NormPosition::kPre ? "pre" : "post",
-      all_alike ? kinds.front() : fmt::format("{}", fmt::join(kinds, " | ")),
-      config.compat.profile == Profile::kNone
-          ? ""
-          : fmt::format("; computed as \"{}\" does", profile_name(config.compat.profile)));
+      all_alike ? kinds.front() : fmt::format("{}", fmt::join(kinds, " | ")), of_profile(config));
 }
 
 }  // namespace lowrank::cli

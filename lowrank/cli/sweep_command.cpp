@@ -29,11 +29,11 @@ namespace fs = std::filesystem;
 // A run and what became of it.
 struct Outcome {
   const train::SweepRun* run = nullptr;
-  std::vector<train::CurvePoint> curve;
-  std::optional<train::CurvePoint> best;
+  std::vector<train::CurvePoint> curve = {};
+  std::optional<train::CurvePoint> best = {};
   int64_t steps = 0;
   double seconds = 0;
-  std::string failure;  // why it failed
+  std::string failure = {};  // why it failed
 };
 
 std::string in_words(const train::SweepRun& run) {

@@ -293,9 +293,8 @@ TEST(Model, LearnsTheOrderOfSentencesBesideTheMaskedTokens) {
   const at::Tensor scores = model.order_logits(model.encode(inputs));
   EXPECT_EQ(scores.sizes(), (at::IntArrayRef{2, 2}));
   const at::Tensor both = model.loss(inputs, labels, order);
-  EXPECT_LE(
-      testing::max_error(both, model.loss(inputs, labels) + at::cross_entropy_loss(scores, order)),
-      1e-6);
+  EXPECT_LE(max_error(both, model.loss(inputs, labels) + at::cross_entropy_loss(scores, order)),
+            1e-6);
   both.backward();
   EXPECT_TRUE(model.named_parameters()["order_dense.weight"].grad().defined());
   EXPECT_THROW(Model(testing::small_config(ExactOptions{}, Task::kMaskedLanguageModel))

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
+#include "lowrank/base/error.h"
 #include "lowrank/base/file.h"
 #include "lowrank/text/tokenizer_files.h"
 #include "tests/support/temporary_folder.h"

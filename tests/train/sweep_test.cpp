@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "lowrank/train/learning_curve.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/train/synthetic.h"
 
 namespace lowrank::train {
