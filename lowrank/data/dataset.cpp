@@ -84,6 +84,7 @@ void check(const std::string& place, const DataOptions& options) {
           "folder is for format = \"glue\" and \"imdb\". Remove it.");
   require(options.format == Format::kGlue || options.task.empty(),
           "task is for format = \"glue\". Remove it.");
+  if (options.format == Format::kGlue) require_glue_task(options.task, place);
   require(
       options.format == Format::kTsv || (options.columns.empty() && !options.tabs_in_last_column),
       "columns and tabs_in_last_column are for format = \"tsv\". Remove them.");

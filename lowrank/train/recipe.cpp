@@ -138,6 +138,8 @@ models::ModelConfig starting_config(const std::string& folder) {
   config.task = defaults.task;
   config.classes = defaults.classes;
   config.head_activation = defaults.head_activation;
+  config.head_width = defaults.head_width;
+  config.sentence_order = defaults.sentence_order;
   config.compat = defaults.compat;
   if (config.tokenizer == "files") config.tokenizer = from.folder.string();
   return config;

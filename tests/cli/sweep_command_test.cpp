@@ -61,9 +61,9 @@ TEST(SweepCommand, TellsOfAFailedRunAndGoesOn) {
 
 TEST(SweepCommand, RefusesWhatIsNoRecipeBeforeTheFirstRun) {
   const TinyTask task;
-  const Ran ran = lowrank({"sweep", task.recipe(), "--over", "model.layers=1,0"});
+  const Ran ran = lowrank({"sweep", task.recipe(), "--over", "model.heads=2,0"});
   EXPECT_EQ(ran.status, 2);
-  EXPECT_THAT(ran.err, HasSubstr("model.layers = 0"));
+  EXPECT_THAT(ran.err, HasSubstr("model.heads = 0"));
   EXPECT_FALSE(std::filesystem::exists(task.model()));
 }
 

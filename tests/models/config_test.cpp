@@ -74,9 +74,16 @@ TEST(ModelConfig, ReadsBackEveryKeyThatItWrites) {
   const Json usual = written(defaults);
   EXPECT_EQ(written(read(usual)), usual);
   for (const auto& [key, value] : unusual.items()) {
-    if (key == "task") continue;
+    if (key == "task" || key == "sentence_order") continue;  // the next test's
     EXPECT_NE(value, usual.value(key, Json())) << key << " is not exercised";
   }
+}
+
+TEST(ModelConfig, ReadsSentenceOrderForLanguageModelsAlone) {
+  EXPECT_TRUE(read_toml("task = \"masked_language_model\"\nsentence_order = true").sentence_order);
+  EXPECT_THAT(
+      [] { read_toml("sentence_order = true"); },
+      ::testing::ThrowsMessage<Error>(::testing::HasSubstr("a classifier has no such head")));
 }
 
 TEST(ModelConfig, ReadsOneAttentionTableOrOneALayer) {

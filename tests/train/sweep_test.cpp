@@ -36,10 +36,11 @@ TEST(ParseAxis, NamesWhatIsWrong) {
 class SweepRuns : public ::testing::Test {
  protected:
   SweepRuns() {
-    replace_file(recipe(),
-                 "[data.classes]\na = \"/a\"\nb = \"/b\"\n[train]\nsteps = 1\n"
-                 "output = \"" +
-                     (folder_.path() / "sweep").string() + "\"\n");
+    replace_file(
+        recipe(),
+        "[data]\nmax_length = 64\n[data.classes]\na = \"/a\"\nb = \"/b\"\n[train]\nsteps = 1\n"
+        "output = \"" +
+            (folder_.path() / "sweep").string() + "\"\n");
   }
   std::filesystem::path recipe() const { return folder_.path() / "recipe.toml"; }
   TemporaryFolder folder_;
