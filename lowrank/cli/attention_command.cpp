@@ -16,6 +16,7 @@
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/sample_sequences.h"
+#include "lowrank/cli/text_flags.h"
 #include "lowrank/cli/validators.h"
 #include "lowrank/models/derive.h"
 
@@ -233,13 +234,7 @@ void add(CLI::App& app, AttentionFlags& flags) {
       ->check(one_of({"error", "truncate", "tile", "interpolate"}))
       ->type_name("")
       ->capture_default_str();
-  app.add_option("--device", flags.device, "where the model runs")
-      ->check(one_of({"cpu", "cuda"}))
-      ->type_name("")
-      ->capture_default_str();
-  app.add_option("--dtype", flags.dtype, "of the weights (default: the file's)")
-      ->check(one_of({"float32", "bfloat16", "float16", "float64"}))
-      ->type_name("");
+  add_device(app, flags.device, flags.dtype);
   app.add_option("--top", flags.top, "tokens that are printed, the largest first")
       ->check(whole_number(1, 1'000'000))
       ->type_name("")

@@ -10,6 +10,7 @@
 
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/quantity.h"
+#include "lowrank/cli/text_flags.h"
 #include "lowrank/cli/validators.h"
 #include "lowrank/models/derive.h"
 #include "lowrank/train/trainer.h"
@@ -88,13 +89,7 @@ void add(CLI::App& app, SampleFlags& flags) {
   app.add_flag("--tile", flags.tile,
                "repeats the model's positions where n is beyond them; it was not made for that");
   app.add_option("--seed", flags.seed, "of what is drawn")->type_name("")->capture_default_str();
-  app.add_option("--device", flags.device, "where the model runs")
-      ->check(one_of({"cpu", "cuda"}))
-      ->type_name("")
-      ->capture_default_str();
-  app.add_option("--dtype", flags.dtype, "of the weights (default: the file's)")
-      ->check(one_of({"float32", "bfloat16", "float16", "float64"}))
-      ->type_name("");
+  add_device(app, flags.device, flags.dtype);
   app.add_flag("--json", flags.json, "prints JSON");
 }
 

@@ -58,13 +58,7 @@ void add(CLI::App& app, InferenceFlags& flags, const std::string& overflow_help)
       ->check(whole_number(1, int64_t{1} << 32))
       ->type_name("")
       ->capture_default_str();
-  app.add_option("--device", flags.device, "where the model runs")
-      ->check(one_of({"cpu", "cuda"}))
-      ->type_name("")
-      ->capture_default_str();
-  app.add_option("--dtype", flags.dtype, "of the weights (default: the file's)")
-      ->check(one_of(models::dtype_names()))
-      ->type_name("");
+  add_device(app, flags.device, flags.dtype);
 }
 
 bool is_array(std::string_view beginning) { return beginning.starts_with("\x93NUMPY"); }
@@ -74,6 +68,16 @@ std::string not_a_text(const std::string& source) {
       "{}: this is an array of NumPy's, and the model reads text. Only modules of other packages "
       "read arrays: \"lowrank info MODEL\" says what a model is.",
       source);
+}
+
+void add_device(CLI::App& app, std::string& device, std::string& dtype) {
+  app.add_option("--device", device, "where the model runs")
+      ->check(one_of({"cpu", "cuda"}))
+      ->type_name("")
+      ->capture_default_str();
+  app.add_option("--dtype", dtype, "of the weights (default: the file's)")
+      ->check(one_of(models::dtype_names()))
+      ->type_name("");
 }
 
 serve::TextModel load(const std::string& model, const InferenceFlags& flags) {

@@ -39,6 +39,9 @@ void add(CLI::App& app, TextFlags& flags);
 // `overflow_help` says what chunk and interpolate mean for the command.
 void add(CLI::App& app, InferenceFlags& flags, const std::string& overflow_help);
 
+// --device and --dtype, of every command that runs a saved model.
+void add_device(CLI::App& app, std::string& device, std::string& dtype);
+
 serve::TextModel load(const std::string& model, const InferenceFlags& flags);
 // `offers_chunks`: whether --on-overflow chunk is a way out of an input's length here.
 serve::PieceOptions piece_options(const InferenceFlags& flags, bool offers_chunks = true);

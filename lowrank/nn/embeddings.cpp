@@ -31,11 +31,18 @@ at::Tensor sum_rows(const at::Tensor& table, const at::Tensor& indices, const at
 
 // [length, c]: sine and cosine of place / 10000^(2 i / c), interleaved.
 at::Tensor sinusoids(int64_t length, int64_t c) {
-  const at::Tensor place = at::arange(length, at::kDouble).unsqueeze(1);
+  constexpr int64_t kRows = 4096;  // at a time: float64 and its steps take many times the table
   const at::Tensor channel = at::arange(c, at::kDouble);
-  const at::Tensor even = channel - channel.remainder(2);
-  const at::Tensor angle = place * (even * (-std::log(10000.0) / static_cast<double>(c))).exp();
-  return at::where(channel.remainder(2).eq(0), angle.sin(), angle.cos()).to(at::kFloat);
+  const at::Tensor is_even = channel.remainder(2).eq(0);
+  const at::Tensor rate =
+      ((channel - channel.remainder(2)) * (-std::log(10000.0) / static_cast<double>(c))).exp();
+  at::Tensor table = at::empty({length, c}, at::kFloat);
+  for (int64_t begin = 0; begin < length; begin += kRows) {
+    const int64_t end = std::min(begin + kRows, length);
+    const at::Tensor angle = at::arange(begin, end, at::kDouble).unsqueeze(1) * rate;
+    table.slice(0, begin, end).copy_(at::where(is_even, angle.sin(), angle.cos()));
+  }
+  return table;
 }
 
 }  // namespace
