@@ -12,6 +12,7 @@
 
 #include "lowrank/analysis/approximation.h"
 #include "lowrank/cli/measured_progress.h"
+#include "lowrank/cli/picture.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
@@ -54,8 +55,9 @@ struct Measured {
 };
 
 void print(const Measured& measured, std::ostream& out) {
-  out << fmt::format("n = {}, {}: |x - P v| / |P v| of each layer's heads, P = softmax(s q k^T)\n",
-                     measured.length, counted(measured.sequences, "sequence"));
+  out << fmt::format(
+      "{} tokens, {}: |x - P v| / |P v| of each layer's heads, P = softmax(s q k^T)\n",
+      measured.length, counted(measured.sequences, "sequence"));
   const bool vectors = !measured.closeness.empty();
   std::vector<std::string> heading = {"in place of P v", "rank"};
   for (int64_t layer = 0; layer < measured.errors.size(1); ++layer) {
@@ -103,7 +105,7 @@ Json to_json(const Measured& measured) {
 }
 
 io::LinePlot curves_of(const Measured& measured) {
-  io::LinePlot plot{.title = fmt::format("Error of attention's output, n = {}", measured.length),
+  io::LinePlot plot{.title = fmt::format("Error of attention's output, {} tokens", measured.length),
                     .x_label = "rank",
                     .y_label = "relative error, mean of the layers",
                     .curves = {},

@@ -14,6 +14,7 @@
 #include "lowrank/cli/escape.h"
 #include "lowrank/cli/measured_progress.h"
 #include "lowrank/cli/misuse.h"
+#include "lowrank/cli/picture.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/sample_sequences.h"
 #include "lowrank/cli/text_flags.h"

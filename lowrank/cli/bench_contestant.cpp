@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "lowrank/cli/misuse.h"
+#include "lowrank/data/batch.h"
 #include "lowrank/models/dtype.h"
 #include "lowrank/nn/encoder_layer.h"
 #include "lowrank/train/autocast.h"
@@ -124,9 +125,8 @@ models::Inputs tokens_of(const models::ModelConfig& config, int64_t n) {
 // Of the classifier the first class; of a language model each seventh token, as masks do.
 Tensor labels_of(const models::ModelConfig& config, int64_t n) {
   if (config.task == models::Task::kClassification) return at::zeros({1}, at::kLong);
-  constexpr int64_t kNoLoss = -100;
   const Tensor place = at::arange(n);
-  return place.remainder(7).eq(0).logical_not().mul(kNoLoss);
+  return place.remainder(7).eq(0).logical_not().mul(data::kNoLoss);
 }
 
 Contestant model(const BenchFlags& flags, const models::ModelConfig& config,

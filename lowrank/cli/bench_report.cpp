@@ -13,9 +13,9 @@
 #include "lowrank/cli/bench_contestant.h"
 #include "lowrank/cli/machine.h"
 #include "lowrank/cli/model_summary.h"
+#include "lowrank/cli/picture.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
-#include "lowrank/io/plot.h"
 #include "lowrank/ops/crossover.h"
 
 namespace lowrank::cli {
@@ -163,15 +163,6 @@ io::LinePlot plot_of(const BenchResult& result, const BenchFlags& flags, const c
     if (!curve.x.empty()) plot.curves.push_back(std::move(curve));
   }
   return plot;
-}
-
-void draw(const io::LinePlot& plot, const std::string& path, const Console& console) {
-  std::string reason;
-  if (io::draw(plot, path, &reason)) {
-    console.err << fmt::format("picture: {}\n", path);
-  } else {
-    console.err << fmt::format("note: no picture, {}\n", reason);
-  }
 }
 
 }  // namespace

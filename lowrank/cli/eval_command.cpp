@@ -8,10 +8,10 @@
 #include <algorithm>
 
 #include "lowrank/cli/evaluation_report.h"
+#include "lowrank/cli/picture.h"
 #include "lowrank/cli/progress_bar.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/validators.h"
-#include "lowrank/io/plot.h"
 #include "lowrank/serve/reading.h"
 #include "lowrank/train/trainer.h"
 
@@ -50,19 +50,14 @@ void draw_confusion(const train::Evaluation& evaluation, const std::string& head
                       .rows = evaluation.classes,
                       .values = {}};
   for (const auto& row : evaluation.confusion) plot.values.emplace_back(row.begin(), row.end());
-  std::string reason;
-  if (io::draw(plot, flags.picture, &reason)) {
-    console.err << fmt::format("picture: {}\n", flags.picture);
-  } else {
-    console.err << fmt::format("note: no picture, {}\n", reason);
-  }
+  draw(plot, flags.picture, console);
 }
 
 train::Evaluation evaluate_with_progress(train::TrainedModel& trained, const data::Dataset& dataset,
                                          const data::BatchOptions& options,
                                          const Console& console) {
   ProgressBar bar(console);
-  const auto tokenizer = text::make_tokenizer(trained.recipe.model.tokenizer);
+  const auto tokenizer = train::tokenizer_of(trained);
   return train::evaluate(*trained.model, dataset, *tokenizer, options,
                          [&](int64_t done, int64_t total) {
                            bar.update(static_cast<double>(done) / static_cast<double>(total),

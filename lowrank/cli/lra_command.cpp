@@ -13,13 +13,13 @@
 
 #include "lowrank/base/file.h"
 #include "lowrank/cli/console_watcher.h"
+#include "lowrank/cli/learning_plot.h"
 #include "lowrank/cli/lra_results.h"
 #include "lowrank/cli/misuse.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/recipe_flags.h"
 #include "lowrank/cli/stop_signal.h"
 #include "lowrank/cli/validators.h"
-#include "lowrank/io/plot.h"
 #include "lowrank/train/trainer.h"
 
 namespace lowrank::cli {
@@ -142,17 +142,6 @@ class TimingWatcher final : public train::Watcher {
   int64_t steps_ = 0;
 };
 
-// `most` examples evenly spread over the dataset; 0: all.
-data::Dataset spread(const data::Dataset& dataset, int64_t most) {
-  const size_t size = dataset.examples.size();
-  if (most == 0 || static_cast<size_t>(most) >= size) return dataset;
-  data::Dataset few{.examples = {}, .classes = dataset.classes, .label_kind = dataset.label_kind};
-  for (size_t i = 0; i < static_cast<size_t>(most); ++i) {
-    few.examples.push_back(dataset.examples[i * size / static_cast<size_t>(most)]);
-  }
-  return few;
-}
-
 // All runs in turn.
 class Arena {
  public:
@@ -225,11 +214,11 @@ class Arena {
   bool test(const LraRun& run, const data::Dataset& dataset, LraResult& result) {
     ProgressBar bar(console_);
     const train::TrainedModel best = train::load_trained(run.recipe.train.output);
-    const auto tokenizer = text::make_tokenizer(best.model->config().tokenizer, best.folder);
+    const auto tokenizer = train::tokenizer_of(best);
     best.model->to(at::Device(run.recipe.train.device));
     try {
       const train::Evaluation evaluation = train::evaluate(
-          *best.model, spread(dataset, run.recipe.train.evaluate_most), *tokenizer,
+          *best.model, data::evenly_spread(dataset, run.recipe.train.evaluate_most), *tokenizer,
           train::batch_options(run.recipe), [&](int64_t done, int64_t total) {
             if (stop_.raised()) throw Stopped{};
             bar.update(static_cast<double>(done) / static_cast<double>(total), "test");
@@ -246,27 +235,13 @@ class Arena {
 
   // Accuracy against steps for the kinds of a task.
   void draw(const std::string& task) const {
-    io::LinePlot plot{.title = "Long Range Arena: " + task,
-                      .x_label = "step",
-                      .y_label = "validation accuracy",
-                      .curves = {}};
+    LearningPlot plot("Long Range Arena: " + task, "validation accuracy");
     for (const LraResult& result : results_) {
-      if (result.task != task || result.curve.empty()) continue;
-      io::Curve curve{result.kind, {}, {}};
-      for (const train::CurvePoint& point : result.curve) {
-        curve.x.push_back(static_cast<double>(point.step));
-        curve.y.push_back(point.accuracy);
-      }
-      plot.curves.push_back(std::move(curve));
+      if (result.task != task) continue;
+      plot.add(result.kind, result.curve,
+               [](const train::CurvePoint& point) { return point.accuracy; });
     }
-    if (plot.curves.empty()) return;
-    const fs::path path = fs::path(flags_.output) / (task + ".png");
-    std::string reason;
-    if (io::draw(plot, path, &reason)) {
-      console_.err << fmt::format("picture: {}\n", path.string());
-    } else {
-      console_.err << fmt::format("note: no picture, {}\n", reason);
-    }
+    plot.draw(fs::path(flags_.output) / (task + ".png"), console_);
   }
 
   const LraFlags& flags_;

@@ -4,20 +4,6 @@
 #include <fmt/format.h>
 
 namespace lowrank::cli {
-namespace {
-
-template <class Plot>
-void draw_into(const Plot& plot, const std::string& file, const Console& console) {
-  if (file.empty()) return;
-  std::string reason;
-  if (io::draw(plot, file, &reason)) {
-    console.err << fmt::format("picture: {}\n", file);
-  } else {
-    console.err << fmt::format("note: no picture, {}\n", reason);
-  }
-}
-
-}  // namespace
 
 MeasuredProgress::MeasuredProgress(const Console& console, size_t parts)
     : bar_(console), parts_(parts) {}
@@ -37,14 +23,6 @@ int run_measurement(const char* name, const Console& console, const std::functio
     console.err << fmt::format("lowrank analyze {}: interrupted; nothing was written.\n", name);
     return kInterrupted;
   }
-}
-
-void draw(const io::LinePlot& plot, const std::string& file, const Console& console) {
-  draw_into(plot, file, console);
-}
-
-void draw(const io::MatrixPlot& plot, const std::string& file, const Console& console) {
-  draw_into(plot, file, console);
 }
 
 }  // namespace lowrank::cli

@@ -8,7 +8,6 @@
 #include "lowrank/cli/console.h"
 #include "lowrank/cli/progress_bar.h"
 #include "lowrank/cli/stop_signal.h"
-#include "lowrank/io/plot.h"
 
 namespace lowrank::cli {
 
@@ -32,9 +31,5 @@ class MeasuredProgress {
 
 // What `measure` returns, or kInterrupted where the user stopped it.
 int run_measurement(const char* name, const Console& console, const std::function<int()>& measure);
-
-// Draws where a file is named, and says where the picture is or why there is none.
-void draw(const io::LinePlot& plot, const std::string& file, const Console& console);
-void draw(const io::MatrixPlot& plot, const std::string& file, const Console& console);
 
 }  // namespace lowrank::cli

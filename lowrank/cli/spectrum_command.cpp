@@ -9,10 +9,10 @@
 
 #include "lowrank/analysis/spectrum.h"
 #include "lowrank/cli/measured_progress.h"
+#include "lowrank/cli/picture.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/table.h"
 #include "lowrank/cli/validators.h"
-#include "lowrank/io/plot.h"
 
 namespace lowrank::cli {
 namespace {

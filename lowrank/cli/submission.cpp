@@ -50,7 +50,7 @@ Submission answered(train::TrainedModel& trained, const data::GlueTest& test,
 void write_submission(train::TrainedModel& trained, const std::filesystem::path& folder,
                       const Console& console) {
   require_glue_model(trained);
-  const auto tokenizer = text::make_tokenizer(trained.model->config().tokenizer, trained.folder);
+  const auto tokenizer = train::tokenizer_of(trained);
   std::vector<Submission> submissions;
   for (const data::GlueTest& test : data::read_glue_tests(trained.recipe.data)) {
     submissions.push_back(answered(trained, test, *tokenizer));

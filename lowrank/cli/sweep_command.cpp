@@ -13,12 +13,12 @@
 
 #include "lowrank/base/file.h"
 #include "lowrank/cli/console_watcher.h"
+#include "lowrank/cli/learning_plot.h"
 #include "lowrank/cli/misuse.h"
+#include "lowrank/cli/picture.h"
 #include "lowrank/cli/quantity.h"
 #include "lowrank/cli/stop_signal.h"
 #include "lowrank/cli/table.h"
-#include "lowrank/io/plot.h"
-#include "lowrank/train/learning_curve.h"
 #include "lowrank/train/sweep.h"
 
 namespace lowrank::cli {
@@ -155,32 +155,13 @@ io::LinePlot quality_plot(const std::vector<Outcome>& outcomes,
   return plot;
 }
 
-io::LinePlot curves_plot(const std::vector<Outcome>& outcomes) {
-  io::LinePlot plot{.title = "Learning curves",
-                    .x_label = "step",
-                    .y_label = quality_name(outcomes),
-                    .curves = {},
-                    .log_x = false,
-                    .log_y = false};
+LearningPlot curves_plot(const std::vector<Outcome>& outcomes) {
+  LearningPlot plot("Learning curves", quality_name(outcomes));
   for (const Outcome& outcome : outcomes) {
-    io::Curve curve{in_words(*outcome.run), {}, {}};
-    for (const train::CurvePoint& point : outcome.curve) {
-      curve.x.push_back(static_cast<double>(point.step));
-      curve.y.push_back(quality(outcome, point));
-    }
-    if (!curve.x.empty()) plot.curves.push_back(std::move(curve));
+    plot.add(in_words(*outcome.run), outcome.curve,
+             [&](const train::CurvePoint& point) { return quality(outcome, point); });
   }
   return plot;
-}
-
-void draw(const io::LinePlot& plot, const fs::path& path, const Console& console) {
-  if (plot.curves.empty()) return;
-  std::string reason;
-  if (io::draw(plot, path, &reason)) {
-    console.err << fmt::format("picture: {}\n", path.string());
-  } else {
-    console.err << fmt::format("note: no picture, {}\n", reason);
-  }
 }
 
 Json to_json(const Outcome& outcome, const std::vector<train::SweepAxis>& axes) {
@@ -295,7 +276,7 @@ int run(const SweepFlags& flags, const Console& console) {
   if (!outcomes.empty()) {
     print_table(outcomes, axes, console.out);
     draw(quality_plot(outcomes, axes), output / "sweep.png", console);
-    draw(curves_plot(outcomes), output / "curves.png", console);
+    curves_plot(outcomes).draw(output / "curves.png", console);
     if (!flags.json.empty()) save(outcomes, axes, flags.json);
   }
   if (!finished) {

@@ -16,8 +16,6 @@
 namespace lowrank::data {
 namespace {
 
-constexpr int64_t kNoLoss = -100;
-
 at::Tensor to_tensor(const std::vector<int64_t>& values) {
   at::Tensor tensor = at::empty({std::ssize(values)}, at::kLong);
   std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<int64_t>());

@@ -15,12 +15,14 @@
 
 namespace lowrank::data {
 
+inline constexpr int64_t kNoLoss = -100;  // the label of a token that has none
+
 // A ragged batch: the tokens of all sequences one after the other.
 struct Batch {
   at::Tensor tokens;    // [total] int64
   at::Tensor offsets;   // [b + 1] int64
   at::Tensor segments;  // [total] int64, 0 for the first text, 1 for the pair; or undefined
-  // [b] int64 class, or [b] float32 number; masked language model and tags: [total] int64, -100 = no loss.
+  // [b] int64 class, or [b] float32 number; masked language model and tags: [total] int64, or kNoLoss.
   // A tag stands at the first token of its word.
   at::Tensor labels;
   at::Tensor order;  // [b] int64, 1 where texts were swapped; undefined without sentence_order

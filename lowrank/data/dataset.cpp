@@ -496,6 +496,14 @@ LabelKind label_kind_of(const DataOptions& options) {
   return options.label_kind;
 }
 
+Dataset evenly_spread(const Dataset& dataset, int64_t most) {
+  const size_t size = dataset.examples.size();
+  const size_t kept = most == 0 ? size : std::min(size, static_cast<size_t>(most));
+  Dataset subset{.classes = dataset.classes, .label_kind = dataset.label_kind};
+  for (size_t i = 0; i < kept; ++i) subset.examples.push_back(dataset.examples[i * size / kept]);
+  return subset;
+}
+
 bool is_labelled(const Dataset& dataset, const Example& example) {
   switch (dataset.label_kind) {
     case LabelKind::kNumber:

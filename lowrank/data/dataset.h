@@ -98,6 +98,9 @@ struct Dataset {
 // Whether the example has the label that the dataset's examples are to have.
 bool is_labelled(const Dataset& dataset, const Example& example);
 
+// `most` of the examples, evenly spread over the dataset, which may be in the order of its classes. 0: all.
+Dataset evenly_spread(const Dataset& dataset, int64_t most);
+
 // What was left out and why, for `lowrank data` and the log.
 struct DataReport {
   std::vector<std::pair<std::string, int64_t>> dropped;  // reason -> count

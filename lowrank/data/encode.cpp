@@ -11,8 +11,6 @@
 namespace lowrank::data {
 namespace {
 
-constexpr int64_t kNoLoss = -100;  // the label of a token that has none
-
 int64_t special_count(const Example& example, const text::Tokenizer& tokenizer,
                       const BatchOptions& options) {
   return options.special_tokens ? text::special_count(tokenizer, !example.pair.empty()) : 0;

@@ -7,6 +7,7 @@
 
 #include "lowrank/base/file.h"
 #include "lowrank/models/file_format.h"
+#include "lowrank/models/foreign.h"
 #include "lowrank/models/hugging_face.h"
 
 namespace lowrank::models {
@@ -72,6 +73,12 @@ std::shared_ptr<Model> load_model(const std::filesystem::path& folder) {
   const std::filesystem::path config_path = folder / "config.json";
   const Json json = parse_json(read_file(config_path), config_path.string());
   if (is_hugging_face(json)) return load_hugging_face(folder).model;
+  if (is_foreign(json)) {
+    throw Error(fmt::format(
+        "{}: this is a module of another package, which reads arrays, not an encoder of texts. "
+        "Use \"lowrank predict\" or \"lowrank embed\" with it.",
+        folder.string()));
+  }
   ModelConfig config;
   read_config(json, config_path.string(), [&](ConfigFields& fields) {
     describe_file(fields, kFormat, kVersion, [&](ConfigFields& inner) { describe(inner, config); });

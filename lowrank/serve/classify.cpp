@@ -56,14 +56,11 @@ Reading read_choices(const TextModel& model, const TextInput& input,
         "{} = chunk; choices compete as whole sequences. Use error, truncate or interpolate.",
         options.words.on_overflow));
   }
-  const PieceCutter cutter(model, options);
-  Reading reading{.input = input, .pieces = {.source = input.source, .pieces = {}}};
+  std::vector<TextInput> pairs;
   for (const std::string& choice : choices) {
-    Pieces cut = cutter.cut({.text = input.text, .pair = choice, .source = input.source});
-    reading.pieces.truncated |= cut.truncated;
-    reading.pieces.pieces.push_back(std::move(cut.pieces.at(0)));
+    pairs.push_back({.text = input.text, .pair = choice, .source = input.source});
   }
-  return reading;
+  return {.input = input, .pieces = PieceCutter(model, options).cut_whole(pairs)};
 }
 
 std::vector<std::vector<double>> choose(const TextModel& model,

@@ -21,14 +21,9 @@ Reading read_two(const TextModel& model, const TextInput& input, const PieceOpti
                     "interpolate.",
                     options.words.on_overflow));
   }
-  const PieceCutter cutter(model, options);
-  Reading reading{.input = input, .pieces = {.source = input.source, .pieces = {}}};
-  for (const std::string* text : {&input.text, &*input.pair}) {
-    Pieces cut = cutter.cut({.text = *text, .source = input.source});
-    reading.pieces.truncated |= cut.truncated;
-    reading.pieces.pieces.push_back(std::move(cut.pieces.at(0)));
-  }
-  return reading;
+  const std::vector<TextInput> texts = {{.text = input.text, .source = input.source},
+                                        {.text = *input.pair, .source = input.source}};
+  return {.input = input, .pieces = PieceCutter(model, options).cut_whole(texts)};
 }
 
 std::vector<std::vector<double>> compare(const TextModel& model,

@@ -102,4 +102,14 @@ Pieces PieceCutter::cut(const TextInput& input) const {
   return result;
 }
 
+Pieces PieceCutter::cut_whole(const std::vector<TextInput>& inputs) const {
+  Pieces all{.source = inputs.at(0).source, .pieces = {}};
+  for (const TextInput& input : inputs) {
+    Pieces cut_one = cut(input);
+    all.truncated |= cut_one.truncated;
+    all.pieces.push_back(std::move(cut_one.pieces.at(0)));
+  }
+  return all;
+}
+
 }  // namespace lowrank::serve

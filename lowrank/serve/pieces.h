@@ -62,6 +62,9 @@ class PieceCutter {
   // (found and allowed length). Under kInterpolate max_length, where it is set, is the limit.
   Pieces cut(const TextInput& input) const;
 
+  // The same of several texts that a model reads side by side, a piece each; not for kChunk.
+  Pieces cut_whole(const std::vector<TextInput>& inputs) const;
+
  private:
   std::vector<text::Encoded> encode(const TextInput& input) const;
 

@@ -98,15 +98,6 @@ void check_metric(const Recipe& recipe, const data::Dataset& dataset) {
   quality(nothing, metric_of(recipe));
 }
 
-// Evenly spread over the dataset, which may be in the order of its classes. 0: all.
-data::Dataset at_most(const data::Dataset& dataset, int64_t most) {
-  const size_t size = dataset.examples.size();
-  const size_t kept = most == 0 ? size : std::min(size, static_cast<size_t>(most));
-  data::Dataset subset{.classes = dataset.classes, .label_kind = dataset.label_kind};
-  for (size_t i = 0; i < kept; ++i) subset.examples.push_back(dataset.examples[i * size / kept]);
-  return subset;
-}
-
 // "model.width" of the first key whose value differs; empty where there is none.
 std::string differing_key(const Json& a, const Json& b) {
   const Json patch = Json::diff(a, b);
@@ -215,7 +206,7 @@ class Run {
         output_(options_.output),
         watcher_(watcher),
         stop_(stop),
-        validation_(at_most(splits.validation, options_.evaluate_most)),
+        validation_(data::evenly_spread(splits.validation, options_.evaluate_most)),
         device_(checked_device(options_.device)),
         model_(make_model(recipe_, resume, watcher)),
         tokenizer_(text::make_tokenizer(recipe_.model.tokenizer)) {
@@ -532,6 +523,10 @@ TrainedModel load_trained(const std::filesystem::path& folder) {
   SavedRecipe saved = recipe_of(found, model->config());
   if (model->config().tokenizer == "files") saved.recipe.model.tokenizer = found.string();
   return {model, saved.recipe, found, saved.is_own};
+}
+
+std::shared_ptr<const text::Tokenizer> tokenizer_of(const TrainedModel& trained) {
+  return text::make_tokenizer(trained.model->config().tokenizer, trained.folder);
 }
 
 }  // namespace lowrank::train

@@ -91,4 +91,6 @@ struct TrainedModel {
 };
 TrainedModel load_trained(const std::filesystem::path& folder);
 
+std::shared_ptr<const text::Tokenizer> tokenizer_of(const TrainedModel& trained);
+
 }  // namespace lowrank::train

@@ -556,6 +556,23 @@ class Description : public ::testing::Test {
   }
 };
 
+TEST(EvenlySpread, TakesFromTheWholeDataset) {
+  Dataset dataset{.classes = {"a", "b"}, .label_kind = LabelKind::kTag};
+  for (int64_t i = 0; i < 10; ++i) dataset.examples.push_back({.label = i});
+  const auto labels = [&](int64_t most) {
+    std::vector<int64_t> kept;
+    for (const Example& example : evenly_spread(dataset, most).examples) {
+      kept.push_back(example.label);
+    }
+    return kept;
+  };
+  EXPECT_THAT(labels(4), ElementsAre(0, 2, 5, 7));
+  EXPECT_EQ(labels(0).size(), 10);
+  EXPECT_EQ(labels(11).size(), 10);
+  EXPECT_EQ(evenly_spread(dataset, 4).classes, dataset.classes);
+  EXPECT_EQ(evenly_spread(dataset, 4).label_kind, LabelKind::kTag);
+}
+
 TEST_F(Description, ReadsClassesAsATableOfGlobs) {
   const DataOptions options =
       read("max_bytes = 100\n[classes]\nb = [\"x/*\", \"!y\"]\na = \"z\"\n");

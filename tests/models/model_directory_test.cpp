@@ -8,6 +8,7 @@
 #include "lowrank/models/model_directory.h"
 #include "tests/support/attention_kinds.h"
 #include "tests/support/small_config.h"
+#include "tests/support/small_module.h"
 #include "tests/support/temporary_folder.h"
 
 namespace lowrank::models {
@@ -39,6 +40,14 @@ TEST(ModelDirectory, GivesBackTheSameBitsOfEveryKindAndTask) {
       EXPECT_FALSE(loaded->is_training());
     }
   }
+}
+
+TEST(ModelDirectory, SaysWhichCommandsReadAModuleOfAnotherPackage) {
+  const testing::TemporaryFolder folder;
+  save_foreign(testing::small_module(transmil::Options{.features = 6, .width = 64}), folder.path());
+  EXPECT_THAT([&] { load_model(folder.path()); },
+              ThrowsMessage<Error>(
+                  AllOf(HasSubstr("a module of another package"), HasSubstr("lowrank predict"))));
 }
 
 TEST(ModelDirectory, KeepsTheDtype) {
