@@ -44,15 +44,21 @@ std::string shown(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// "nystrom 32" of { kind = "nystrom", landmarks = 32 }: the values of a table, without their keys.
+// "nystrom landmarks 32" of { kind = "nystrom", landmarks = 32 }: words as they are, the rest with their keys.
 std::string label_of(const std::string& value) {
   Json json;
   set_config_value(json, "value=" + value);
   const Json& read = json["value"];
   if (!read.is_object()) return shown(read);
-  std::string label;
-  for (const auto& [key, entry] : read.items()) label += (label.empty() ? "" : " ") + shown(entry);
-  return label;
+  std::string words, rest;
+  for (const auto& [key, entry] : read.items()) {
+    if (entry.is_string()) {
+      words += " " + shown(entry);
+    } else {
+      rest += " " + key + " " + shown(entry);
+    }
+  }
+  return trimmed(words + rest);
 }
 
 // What a folder may be named.

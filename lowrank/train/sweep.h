@@ -23,7 +23,7 @@ SweepAxis parse_axis(const std::string& text);
 // One combination of values.
 struct SweepRun {
   std::vector<std::string> values;  // one of each axis
-  std::vector<std::string> labels;  // the same for people: "nystrom 32" for the table above
+  std::vector<std::string> labels;  // for people: "nystrom landmarks 32" for the table above
   Recipe recipe;                    // train.output is a folder within the recipe's own
 };
 

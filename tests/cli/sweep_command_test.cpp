@@ -21,8 +21,8 @@ TEST(SweepCommand, TrainsEachValueAndPrintsOneTable) {
                            R"(model.attention={kind="exact"},{kind="nystrom", landmarks=4})",
                            "--over", "train.seed=1,2", "--json", json});
   ASSERT_EQ(ran.status, 0) << ran.err;
-  EXPECT_THAT(ran.err, HasSubstr("run 4 of 4: nystrom 4, 2"));
-  EXPECT_THAT(ran.out, HasSubstr("model.attention  train.seed  accuracy"));
+  EXPECT_THAT(ran.err, HasSubstr("run 4 of 4: nystrom landmarks 4, 2"));
+  EXPECT_THAT(ran.out, HasSubstr("model.attention      train.seed  accuracy"));
   EXPECT_EQ(std::count(ran.out.begin(), ran.out.end(), '\n'), 5);
   const Json results = Json::parse(read_file(json));
   ASSERT_EQ(results.size(), 4u);

@@ -53,12 +53,12 @@ TEST_F(SweepRuns, AreAllCombinationsTheLastAxisFastest) {
                   parse_axis("train.seed=1,2")});
   ASSERT_EQ(runs.size(), 4u);
   EXPECT_THAT(runs[1].labels, ElementsAre("exact", "2"));
-  EXPECT_THAT(runs[2].labels, ElementsAre("nystrom 8", "1"));
+  EXPECT_THAT(runs[2].labels, ElementsAre("nystrom landmarks 8", "1"));
   EXPECT_EQ(runs[2].recipe.train.seed, 1);
   EXPECT_EQ(runs[2].recipe.model.width, 32);
   EXPECT_EQ(std::get<NystromOptions>(runs[2].recipe.model.attention[0]).landmarks, 8);
   EXPECT_EQ(runs[2].recipe.train.output,
-            (folder_.path() / "sweep" / "attention=nystrom-8,seed=1").string());
+            (folder_.path() / "sweep" / "attention=nystrom-landmarks-8,seed=1").string());
 }
 
 TEST_F(SweepRuns, NameWhatIsWrong) {
