@@ -16,6 +16,7 @@ namespace lowrank::models {
 // (use AtomicDirectory). load_model throws Error listing every missing, extra and misshapen tensor;
 // the model it returns has the file's dtype and bits, and is in evaluation mode. It reads a directory of
 // Hugging Face's too (models/hugging_face.h), told by the "model_type" of its config.json.
+// The folder of another package's module (models/foreign.h) is an Error that says what reads it.
 void save_model(const Model& model, const std::filesystem::path& folder);
 std::shared_ptr<Model> load_model(const std::filesystem::path& folder);
 

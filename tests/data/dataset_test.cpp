@@ -542,20 +542,6 @@ TEST_F(Rows, OfARealDataSetAreAllRead) {
             428);
 }
 
-class Description : public ::testing::Test {
- protected:
-  static DataOptions read(const std::string& toml) {
-    DataOptions options;
-    read_config(parse_toml(toml, "recipe.toml"), "recipe.toml",
-                [&](ConfigFields& fields) { describe(fields, options); });
-    return options;
-  }
-
-  static void expect_error(const std::string& toml, const std::string& message) {
-    EXPECT_THAT([&] { read(toml); }, ThrowsMessage<Error>(HasSubstr(message))) << toml;
-  }
-};
-
 TEST(EvenlySpread, TakesFromTheWholeDataset) {
   Dataset dataset{.classes = {"a", "b"}, .label_kind = LabelKind::kTag};
   for (int64_t i = 0; i < 10; ++i) dataset.examples.push_back({.label = i});
@@ -572,6 +558,20 @@ TEST(EvenlySpread, TakesFromTheWholeDataset) {
   EXPECT_EQ(evenly_spread(dataset, 4).classes, dataset.classes);
   EXPECT_EQ(evenly_spread(dataset, 4).label_kind, LabelKind::kTag);
 }
+
+class Description : public ::testing::Test {
+ protected:
+  static DataOptions read(const std::string& toml) {
+    DataOptions options;
+    read_config(parse_toml(toml, "recipe.toml"), "recipe.toml",
+                [&](ConfigFields& fields) { describe(fields, options); });
+    return options;
+  }
+
+  static void expect_error(const std::string& toml, const std::string& message) {
+    EXPECT_THAT([&] { read(toml); }, ThrowsMessage<Error>(HasSubstr(message))) << toml;
+  }
+};
 
 TEST_F(Description, ReadsClassesAsATableOfGlobs) {
   const DataOptions options =
