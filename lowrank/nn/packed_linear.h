@@ -27,14 +27,15 @@ class PackedLinear {
   explicit PackedLinear(std::vector<torch::nn::Linear> layers) : layers_(std::move(layers)) {}
 
   // Whether this is the way to compute y: no gradient is wanted, x and the weights are on the CPU
-  // and of one dtype, or meet in autocast's, and oneDNN multiplies it: float32, and bfloat16 where
-  // the processor does. Otherwise use the layers.
+  // and of one dtype, or meet in autocast's, and that is float32 or bfloat16. Otherwise use the
+  // layers.
   bool fits(const at::Tensor& x) const;
 
   // The weights may have changed.
   void forget();
 
-  // y in x's dtype, or in autocast's. Any number of threads may call this.
+  // y in x's dtype, or in autocast's; where the processor multiplies no bfloat16, of float32 products
+  // of weights packed in float32. Any number of threads may call this.
   at::Tensor operator()(const at::Tensor& x, Activation activation = Activation::kNone) const;
 
  private:

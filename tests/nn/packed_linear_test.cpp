@@ -7,7 +7,6 @@
 
 #include <thread>
 
-#include "lowrank/base/cpu_level.h"
 #include "lowrank/nn/initialize.h"
 
 namespace lowrank::nn {
@@ -99,7 +98,6 @@ TEST_F(PackedLinearTest, LeavesTheRestToTheLayers) {
 }
 
 TEST_F(PackedLinearTest, TakesBfloat16OnItsOwnAndFromAutocast) {
-  if (cpu_level() < CpuLevel::kAvx512Bf16) GTEST_SKIP() << "this machine multiplies no bfloat16";
   torch::nn::Linear a = make_linear(24);
   const at::Tensor expected = at::gelu(a(x_));
   const PackedLinear packed({a});
