@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this machine's cores can do at best, for the floors of bench/peers.py: multiply-adds of floats, dot
-// products of pairs of bfloat16, exponentials. Compiled for the machine that it is built on.
+// What this machine's cores can do at best, for the floors of bench/peers.py: multiply-adds of floats and of
+// bfloat16 (pairs or tiles, whichever is faster), exponentials of both precisions. Compiled for the machine that
+// it is built on.
 //
 //   machine_peaks [THREADS]      one JSON object, in units of 1e9 a second, all threads together
 #include <immintrin.h>
@@ -14,9 +15,22 @@
 #include <thread>
 #include <vector>
 
+#include "lowrank/base/cpu_level.h"
+#include "lowrank/kernels/cpu/table.h"
+
 namespace {
 
+using namespace lowrank::kernels;
+
 #include "lowrank/kernels/cpu/vector-inl.h"
+//
+#include "lowrank/kernels/cpu/product-inl.h"
+//
+#include "lowrank/kernels/cpu/elements-inl.h"
+//
+#if defined(__AMX_BF16__)
+#include "lowrank/kernels/cpu/tiles-inl.h"
+#endif
 
 constexpr int kChains = 12;  // enough to hide the latency of any of the instructions
 constexpr int64_t kSteps = 1 << 21;
@@ -54,11 +68,30 @@ void exponentials() {
   run_chains(kSteps / 8, broadcast(-0.5F), [](Vector x) { return -exp_of_nonpositive(x); });
 }
 
+void rough_exponentials() {
+  run_chains(kSteps / 8, broadcast(-0.5F),
+             [](Vector x) { return -rough_exp_of_difference(x, broadcast(0.25F)); });
+}
+
 #if defined(__AVX512BF16__)
 void pair_products() {
   const __m512i one = _mm512_set1_epi32(0x3F803F80);
   run_chains(kSteps, Vector{},
              [&](Vector x) { return (Vector)_mm512_dpbf16_ps(x, (__m512bh)one, (__m512bh)one); });
+}
+#endif
+
+#if defined(__AMX_BF16__)
+constexpr double kTileFlops = 4.0 * 2 * kTile * kTile * 2 * kTile;  // of a step, with four sums
+
+void tile_products() {
+  const TileScope scope;
+  for (int64_t step = 0; step < kSteps / 8; ++step) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
 }
 #endif
 
@@ -85,11 +118,18 @@ int main(int argc, char** argv) {
   constexpr double kLaneSteps = double{kChains} * kSteps * kLanes;
   const double multiply_add = rate(threads, 2 * kLaneSteps, multiply_adds);
   const double exponential = rate(threads, kLaneSteps / 8, exponentials);
+  const double rough = rate(threads, kLaneSteps / 8, rough_exponentials);
+  double bfloat16 = multiply_add;
 #if defined(__AVX512BF16__)
-  const double pairs = rate(threads, 4 * kLaneSteps, pair_products);
-#else
-  const double pairs = multiply_add;
+  bfloat16 = std::max(bfloat16, rate(threads, 4 * kLaneSteps, pair_products));
 #endif
-  std::printf("{\"threads\": %d, \"float_flop\": %.1f, \"bfloat16_flop\": %.1f, \"exp\": %.2f}\n",
-              threads, multiply_add, std::max(pairs, multiply_add), exponential);
+#if defined(__AMX_BF16__)
+  if (lowrank::detected_cpu_level() >= lowrank::CpuLevel::kAmx) {
+    bfloat16 = std::max(bfloat16, rate(threads, kTileFlops * kSteps / 8, tile_products));
+  }
+#endif
+  std::printf(
+      "{\"threads\": %d, \"float_flop\": %.1f, \"bfloat16_flop\": %.1f, \"exp\": %.2f, "
+      "\"bfloat16_exp\": %.2f}\n",
+      threads, multiply_add, bfloat16, exponential, rough);
 }

@@ -202,8 +202,8 @@ def floor_seconds(kind, n, dtype, backward, peaks):
     else:
         products, small = (26 if backward else 8) * n * r * d, 0
         exponentials = (2 if backward else 1) * n * r * HEADS
-    rate = peaks["float_flop" if dtype == torch.float32 else "bfloat16_flop"]
-    return (products / rate + small / peaks["float_flop"] + exponentials / peaks["exp"]) / 1e9
+    product_rate, exp_rate = (("float_flop", "exp") if dtype == torch.float32 else ("bfloat16_flop", "bfloat16_exp"))
+    return (products / peaks[product_rate] + small / peaks["float_flop"] + exponentials / peaks[exp_rate]) / 1e9
 
 
 def attempt(name, make, skipped):

@@ -139,6 +139,7 @@ set(LOWRANK_ISA_scalar "")
 set(LOWRANK_ISA_avx2 -mavx2 -mfma)
 set(LOWRANK_ISA_avx512 ${LOWRANK_ISA_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl)
 set(LOWRANK_ISA_avx512_bf16 ${LOWRANK_ISA_avx512} -mavx512bf16)
+set(LOWRANK_ISA_amx ${LOWRANK_ISA_avx512_bf16} -mamx-tile -mamx-bf16)
 
 function(lowrank_isa name level source)
   target_sources(lowrank_${name} PRIVATE ${source})

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-LEVELS = {"scalar.cpp.o", "avx2.cpp.o", "avx512.cpp.o", "avx512_bf16.cpp.o"}
+LEVELS = {"scalar.cpp.o", "avx2.cpp.o", "avx512.cpp.o", "avx512_bf16.cpp.o", "amx.cpp.o"}
 
 
 def visible(nm, path):

@@ -199,6 +199,28 @@ TEST_P(Kernels, ProjectSumsOverTheRowsOfItsChunks) {
   }
 }
 
+TEST_P(Kernels, TheFilterGradientSumsOverRowsAndColumnsOfItsChunks) {
+  const Memory gradient(setting_.element, n, d, stride, 1), x(setting_.element, n, d, stride, 2);
+  for (const int64_t width : {1, 7, 33, 50}) {
+    std::vector<float> got(static_cast<size_t>(width), 0.0F), filter(got);
+    std::vector<float> memory(static_cast<size_t>(table_.scratch_floats(r, d, width)), NAN);
+    const Convolution convolution{x.rows(), n, filter.data(), width};
+    for (const Chunk chunk : {Chunk{0, 90}, Chunk{90, n}}) {
+      table_.filter_gradient(gradient.rows(), convolution, d, chunk, got.data(), memory.data());
+    }
+    for (int64_t t = 0; t < width; ++t) {
+      double expected = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t row = i + t - width / 2;
+        if (row < 0 || row >= n) continue;
+        for (int64_t c = 0; c < d; ++c) expected += gradient.at(i, c) * x.at(row, c);
+      }
+      // Both elements are exact here: their products are not rounded.
+      ASSERT_NEAR(got[static_cast<size_t>(t)], expected, 1e-3) << t << " of " << width;
+    }
+  }
+}
+
 TEST_P(Kernels, MeansAreThoseOfConsecutiveSegments) {
   const Memory x(setting_.element, n, d, stride, 1);
   std::vector<float> means(static_cast<size_t>(r * padded(d)), NAN);

@@ -4,8 +4,9 @@
 // Rows of q that pass through together, a multiple of kBlockRows and even. Few landmarks: their
 // scores stay in the first cache. More: enough rows that the sums over rows, [r, d], are not read
 // and written too often. Very many: few, for the memory.
+template <class Operands>
 LOWRANK_INLINE int64_t tile_rows(int64_t r) {
-  if (r <= 128) return 48;
+  if (r <= 128) return Operands::kTileRows;
   return r <= 4096 ? 96 : 12;
 }
 
@@ -50,6 +51,7 @@ static void hide_padding(float* scores, int64_t rows, int64_t r) {
 }
 
 // exp(scores - the row's largest) in place, and one over its sum for each row.
+template <class Operands>
 static void softmax_rows(float* scores, int64_t rows, int64_t r, float* inverse_sums) {
   const int64_t columns = padded(r);
   hide_padding(scores, rows, r);
@@ -59,7 +61,7 @@ static void softmax_rows(float* scores, int64_t rows, int64_t r, float* inverse_
     const Vector shift = broadcast(largest_lane(largest));
     Vector sum = {};
     for (int64_t j = 0; j < columns; j += kLanes) {
-      const Vector p = exp_of_nonpositive(load(scores + j) - shift);
+      const Vector p = Operands::exp_of_difference(load(scores + j), shift);
       store(scores + j, p);
       sum = sum + p;
     }
@@ -90,15 +92,18 @@ static void softmax_rows_backward(float* p, float* gradient, int64_t rows, int64
 template <class Operands>
 static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& convolution,
                    WritableRows out, float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
-  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d), tile = tile_rows(r);
+  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d),
+                tile = tile_rows<Operands>(r);
   const PackedParts parts = parts_of(right);
   Arena arena(scratch);
   float* wide = arena.take(tile * dp);
   float* scores = arena.take(tile * rp);
   float* inverse_sums = arena.take(tile);
   float* values = arena.take(tile * dp);
+  float* convolution_values = arena.take(tile * dp);
   ConvolutionTile<Operands> convolved(
       convolution, d, tile,
       arena.take(ConvolutionTile<Operands>::scratch_floats(tile, d, convolution.taps)));
@@ -107,30 +112,34 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
     const Left queries = Operands::left_rows(q, begin, end, d, wide);
     multiply<Type>(rows, rp, d / Operands::kPack, queries, parts.k_transposed, rp, scores, rp,
                    false, {{convolved.stream(begin)}});
-    softmax_rows(scores, rows, r, inverse_sums);
+    softmax_rows<Operands>(scores, rows, r, inverse_sums);
     const Left p = Operands::left_floats(scores, rows, r, scores);
     multiply<Type>(rows, dp, (r + Operands::kPack - 1) / Operands::kPack, p, parts.v, dp, values,
                    dp, false,
                    {{stream_of<Element>(q.at, q.stride, end, d),
                      stream_of<Element>(out.at, out.stride, begin, d)}});
+    convolved.compute(begin, end, convolution_values);
     for (int64_t i = 0; i < rows; ++i) {
+      Element* row = static_cast<Element*>(out.at) + (begin + i) * out.stride;
       const Vector inverse = broadcast(inverse_sums[i]);
-      for (int64_t j = 0; j < dp; j += kLanes) {
-        store(values + i * dp + j, load(values + i * dp + j) * inverse);
+      const float *attended = values + i * dp, *more = convolution_values + i * dp;
+      for (int64_t j = 0; j < d; j += kLanes) {
+        const Vector rest = convolution.taps > 0 ? load(more + j) : Vector{};
+        store_values(row + j, load(attended + j) * inverse + rest, d - j);
       }
     }
-    convolved.add(begin, end, values);
-    write_rows<Element>(values, d, begin, end, out);
   }
 }
 
 template <class Operands>
 static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& right,
                             WritableRows grad_q, float* grad_k, float* grad_v, float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;
-  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d), tile = tile_rows(r);
+  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d),
+                tile = tile_rows<Operands>(r);
   const int64_t depth_r = (r + kPack - 1) / kPack;
   const PackedParts parts = parts_of(right);
   Arena arena(scratch);
@@ -148,7 +157,7 @@ static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& ri
     const Left queries = Operands::left_rows(q, begin, end, d, wide);
     const Left gradients = Operands::left_rows(gradient, begin, end, d, wide_gradient);
     multiply<Type>(rows, rp, d / kPack, queries, parts.k_transposed, rp, scores, rp, false);
-    softmax_rows(scores, rows, r, inverse_sums);
+    softmax_rows<Operands>(scores, rows, r, inverse_sums);
     multiply<Type>(rows, rp, d / kPack, gradients, parts.v_transposed, rp, grad_scores, rp, false);
     softmax_rows_backward(scores, grad_scores, rows, r, inverse_sums);
     // grad_v += p^T gradient

@@ -2,6 +2,7 @@
 // B v = softmax(s qm k^T) v: the softmax runs over the keys, which pass once.
 
 // exp(scores - largest) for each column; where a column's largest grew, its sums shrink to fit.
+template <class Operands>
 static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
                             const Compressed& out) {
   const int64_t mp = padded(m);
@@ -13,7 +14,7 @@ static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
     const Vector shrink = exp_of_nonpositive(before - largest);
     Vector sum = load(out.sum + j) * shrink;
     for (int64_t i = 0; i < rows; ++i) {
-      const Vector p = exp_of_nonpositive(load(scores + i * mp + j) - largest);
+      const Vector p = Operands::exp_of_difference(load(scores + i * mp + j), largest);
       store(scores + i * mp + j, p);
       sum = sum + p;
     }
@@ -31,10 +32,12 @@ static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
 template <class Operands>
 static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Compressed& out,
                      float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;
-  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d), tile = tile_rows(m);
+  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d),
+                tile = tile_rows<Operands>(m);
   const PackedParts parts = parts_of(right);
   Arena arena(scratch);
   float* wide = arena.take(tile * dp);
@@ -49,7 +52,7 @@ static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Com
     const Left keys = Operands::left_rows(k, begin, end, d, wide);
     multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, mp, scores, mp, false,
                    {{stream_of<Element>(v.at, v.stride, begin, d)}});
-    softmax_columns(scores, rows, m, dp, out);
+    softmax_columns<Operands>(scores, rows, m, dp, out);
     const Left columns = Operands::left_transposed(scores, rows, m, transposed);
     multiply<Type>(m, dp, (rows + kPack - 1) / kPack, columns,
                    Operands::right_rows(v, end, d, begin, end, rows_right), dp, out.bv, dp, true,
@@ -99,10 +102,12 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
                               const Compressed& bv, const float* delta, const float* grad_means,
                               const Convolution& convolution, WritableRows grad_k,
                               WritableRows grad_v, float* grad_q_means, float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;
-  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d), tile = tile_rows(m);
+  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d),
+                tile = tile_rows<Operands>(m);
   const int64_t depth_m = (m + kPack - 1) / kPack;
   const PackedParts parts = parts_of(right);
   Arena arena(scratch);
@@ -129,7 +134,7 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
       for (int64_t i = 0; i < rows; ++i) {
         float* p = scores + i * mp + j;
         float* g = grad_scores + i * mp + j;
-        const Vector probability = exp_of_nonpositive(load(p) - largest) * inverse;
+        const Vector probability = Operands::exp_of_difference(load(p), largest) * inverse;
         store(p, probability);
         store(g, probability * (load(g) - d_j));
       }
@@ -150,7 +155,7 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
     lines = Operands::left_floats(scores, rows, m, scores);
     multiply<Type>(rows, dp, depth_m, lines, parts.v, dp, values, dp, false,
                    {{stream_of<Element>(grad_v.at, grad_v.stride, begin, d)}});
-    convolved.add(begin, end, values);
+    convolved.compute(begin, end, values, /*add=*/true);
     write_rows<Element>(values, d, begin, end, grad_v);
   }
 }

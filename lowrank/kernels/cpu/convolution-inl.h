@@ -2,7 +2,7 @@
 // The depthwise convolution along the sequence, its gradients, and the way of results back to memory.
 
 // Note [Convolution as products]
-// A block of kBlockRows results reads kBlockRows + taps - 1 rows of x. As a product, the block is a
+// A block of kBandRows results reads kBandRows + taps - 1 rows of x. As a product, the block is a
 // banded matrix, the same for all blocks, times those rows: a few more multiply-adds than the sum
 // over the taps, but each row of x is read once.
 constexpr int64_t kConvolutionRows = 48;  // a tile where no product sets the size
@@ -13,36 +13,36 @@ template <class Operands>
 class ConvolutionTile {
  public:
   using Element = typename Operands::Element;
-  static constexpr int64_t kPack = Operands::kPack;
+  static constexpr int64_t kPack = Operands::kPack, kBandRows = Operands::kBandRows;
 
   static int64_t scratch_floats(int64_t tile, int64_t d, int64_t taps) {
-    return (tile + taps + 1) * padded(d) + (kBlockRows + 1) * padded(taps + kBlockRows);
+    return (tile + taps + 1) * padded(d) + (kBandRows + 1) * padded(taps + kBandRows);
   }
 
   // `memory` for scratch_floats(tile, d, taps); every tile but the last has `tile` rows, an even
   // number.
   ConvolutionTile(const Convolution& convolution, int64_t d, int64_t tile, float* memory)
       : convolution_(convolution), d_(d), dp_(padded(d)), window_(memory) {
-    const int64_t taps = convolution.taps, columns = padded(taps + kBlockRows);
+    const int64_t taps = convolution.taps, columns = padded(taps + kBandRows);
     if (taps == 0) return;
     float* band = memory + (tile + taps + 1) * dp_;
-    fill(band, kBlockRows * columns, 0);
-    for (int64_t i = 0; i < kBlockRows; ++i) {
+    fill(band, kBandRows * columns, 0);
+    for (int64_t i = 0; i < kBandRows; ++i) {
       for (int64_t t = 0; t < taps; ++t) band[i * columns + i + t] = convolution.filter[t];
     }
-    band_ = Operands::left_floats(band, kBlockRows, columns, band);
+    band_ = Operands::left_floats(band, kBandRows, columns, band);
   }
 
-  // values [end - begin, padded(d)] += the convolution's rows begin to end.
-  void add(int64_t begin, int64_t end, float* values) {
+  // values [end - begin, padded(d)] = the convolution's rows begin to end, or, with `add`, += them.
+  void compute(int64_t begin, int64_t end, float* values, bool add = false) {
     const int64_t taps = convolution_.taps;
     if (taps == 0) return;
     move_to(begin, end);
-    for (int64_t i = 0; i < end - begin; i += kBlockRows) {
-      const int64_t rows = end - begin - i < kBlockRows ? end - begin - i : kBlockRows;
+    for (int64_t i = 0; i < end - begin; i += kBandRows) {
+      const int64_t rows = end - begin - i < kBandRows ? end - begin - i : kBandRows;
       multiply<typename Operands::Type>(rows, dp_, (rows + taps - 1 + kPack - 1) / kPack, band_,
                                         units(window_ + i / kPack * dp_), dp_, values + i * dp_,
-                                        dp_, true);
+                                        dp_, add);
     }
   }
 
@@ -90,10 +90,11 @@ static void write_rows(const float* values, int64_t d, int64_t begin, int64_t en
 template <class Operands>
 static void narrow(float* wide, int64_t n, int64_t d, const Convolution& convolution,
                    WritableRows x, float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   ConvolutionTile<Operands> tile(convolution, d, kConvolutionRows, scratch);
   for (int64_t begin = 0; begin < n; begin += kConvolutionRows) {
     const int64_t end = begin + kConvolutionRows < n ? begin + kConvolutionRows : n;
-    tile.add(begin, end, wide + begin * padded(d));
+    tile.compute(begin, end, wide + begin * padded(d), /*add=*/true);
     write_rows<typename Operands::Element>(wide + begin * padded(d), d, begin, end, x);
   }
 }
@@ -133,9 +134,10 @@ static void add_tap_sums(const float* window, const float* gradient, int64_t dp,
   add_tap_sums<kTaps, 1>(window + even * dp, gradient + even * dp, dp, rows - even, filter);
 }
 
-template <class Element>
+template <class Operands>
 static void filter_gradient(Rows gradient, const Convolution& convolution, int64_t d, Chunk chunk,
                             float* filter, float* scratch) {
+  using Element = typename Operands::Element;
   constexpr int64_t kRows = kConvolutionRows;
   const int64_t dp = padded(d), taps = convolution.taps;
   Arena arena(scratch);
@@ -154,3 +156,42 @@ static void filter_gradient(Rows gradient, const Convolution& convolution, int64
     for (; t < taps; ++t) add_tap_sums<1>(window + t * dp, wide, dp, end - begin, filter + t);
   }
 }
+
+#if defined(__AMX_BF16__)
+// Note [Gradient of the filter in tiles]
+// The product of 16 rows of the gradient with all rows of x that they meet holds filter[t]'s share
+// along its t-th diagonal. Its sum over all such blocks stays in `sums`, and the diagonals are added
+// up once.
+template <>
+void filter_gradient<TileOperands>(Rows gradient, const Convolution& convolution, int64_t d,
+                                   Chunk chunk, float* filter, float* scratch) {
+  const TileScope scope;
+  const int64_t taps = convolution.taps, width = padded(taps + kTile - 1), units_of_row = d / 2;
+  const int64_t blocks = (chunk.end - chunk.begin + kTile - 1) / kTile, spread = width / kTile;
+  Arena arena(scratch);
+  float* sums = arena.take(spread * kTile * kTile);
+  float* x_transposed = arena.take(padded(units_of_row) * kTile);
+  fill(sums, spread * kTile * kTile, 0);
+  for (int64_t block = 0; block < blocks + spread - 1; ++block) {
+    const int64_t first = chunk.begin - taps / 2 + block * kTile;
+    TileOperands::transpose_rows(convolution.x, convolution.n, first, units_of_row, x_transposed);
+    for (int64_t i = 0; i < spread; ++i) {
+      const int64_t begin = chunk.begin + (block - i) * kTile;
+      if (begin < chunk.begin || begin >= chunk.end) continue;
+      const int64_t rows = chunk.end - begin < kTile ? chunk.end - begin : kTile;
+      const Left left = TileOperands::left_rows(gradient, begin, begin + rows, d, nullptr);
+      const Ahead ahead = {
+          {stream_of<Bfloat16>(gradient.at, gradient.stride, begin + kTile, d),
+           stream_of<Bfloat16>(convolution.x.at, convolution.x.stride, first + 2 * kTile, d)}};
+      multiply<TileUnit>(rows, kTile, units_of_row, left, units(x_transposed), kTile,
+                         sums + i * kTile * kTile, kTile, true, i == 0 ? ahead : Ahead{});
+    }
+  }
+  for (int64_t t = 0; t < taps; ++t) {
+    for (int64_t i = 0; i < kTile; ++i) {
+      const int64_t column = i + t;
+      filter[t] += sums[(column / kTile * kTile + i) * kTile + column % kTile];
+    }
+  }
+}
+#endif

@@ -24,6 +24,10 @@ LOWRANK_INLINE IntVector round_to_bfloat16(Vector x) {
 LOWRANK_INLINE void store_values(float* x, Vector value) { store(x, value); }
 
 LOWRANK_INLINE void store_values(Bfloat16* x, Vector value) {
+#if defined(__AVX512BF16__)
+  _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(x), (__m256i)_mm512_cvtneps_pbh(value));
+  return;
+#endif
   typedef uint16_t Halves __attribute__((vector_size(2 * kLanes), aligned(2), may_alias));
   *reinterpret_cast<Halves*>(x) = __builtin_convertvector(round_to_bfloat16(value), Halves);
 }
@@ -102,14 +106,20 @@ LOWRANK_INLINE const Unit* units(const float* x) { return reinterpret_cast<const
 // Note [Operands]
 // How an element type becomes the operands of products. `kPack` values of the summed dimension make
 // a unit. "left" operands are read one unit at a time and may lie in strides; "right" operands are
-// [depth, columns], the columns padded.
+// [depth, columns], the columns padded. A kernel holds a `Scope` while it multiplies; bands of
+// `kBandRows` rows make a convolution (see Note [Convolution as products]).
+struct NoScope {};
 
 // Elements of any type, products of floats.
 template <class ElementType>
 struct FloatOperands {
   using Element = ElementType;
   using Type = FloatUnit;
-  static constexpr int64_t kPack = 1;
+  using Scope = NoScope;
+  static constexpr int64_t kPack = 1, kBandRows = kBlockRows, kTileRows = 48;
+
+  // exp(x - y) for x <= y, as exact as products of such operands are.
+  LOWRANK_INLINE Vector exp_of_difference(Vector x, Vector y) { return exp_of_nonpositive(x - y); }
 
   // Rows `begin` to `end` of x [., d].
   static Left left_rows(Rows x, int64_t begin, int64_t end, int64_t d, float* scratch) {
@@ -149,6 +159,10 @@ struct FloatOperands {
   static Left left_transposed(const float* x, int64_t, int64_t columns, float*) {
     return {units(x), 1, padded(columns)};
   }
+  // The columns of what `right_rows` gave on the left.
+  static Left left_columns(const Unit* x, int64_t, int64_t columns, float*) {
+    return {x, 1, padded(columns)};
+  }
 };
 
 #if defined(__AVX512BF16__)
@@ -156,12 +170,25 @@ struct FloatOperands {
 struct PairOperands {
   using Element = Bfloat16;
   using Type = PairUnit;
-  static constexpr int64_t kPack = 2;
+  using Scope = NoScope;
+  static constexpr int64_t kPack = 2, kBandRows = kBlockRows, kTileRows = 48;
 
-  // Units of the low halves' rows and the high halves'.
+  LOWRANK_INLINE Vector exp_of_difference(Vector x, Vector y) {
+    return rough_exp_of_difference(x, y);
+  }
+
+  // Units of sixteen numbers of one row, in the low half, and of the next row, in the high half.
+  LOWRANK_INLINE __m512i interleave(__m512i rows) {
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return _mm512_permutexvar_epi16(order, rows);
+  }
   LOWRANK_INLINE __m512i interleave(__m256i low, __m256i high) {
-    return _mm512_or_si512(_mm512_cvtepu16_epi32(low),
-                           _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+    return interleave(_mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+  }
+  LOWRANK_INLINE __m512i pairs(Vector low, Vector high) {
+    return interleave((__m512i)_mm512_cvtne2ps_pbh(high, low));
   }
   LOWRANK_INLINE __m256i narrow(Vector x) { return (__m256i)_mm512_cvtneps_pbh(x); }
 
@@ -178,6 +205,12 @@ struct PairOperands {
     float* unit = scratch;
     for (int64_t i = begin; i < end; i += 2) {
       const Bfloat16 *low = row(i), *high = row(i + 1);
+      if (low != nullptr && high != nullptr && d % kLanes == 0) {
+        for (int64_t j = 0; j < d; j += kLanes, unit += kLanes) {
+          _mm512_storeu_si512(unit, interleave(sixteen(low + j), sixteen(high + j)));
+        }
+        continue;
+      }
       for (int64_t j = 0; j < padded(d); j += kLanes, unit += kLanes) {
         _mm512_storeu_si512(unit, interleave(halves(low, j, d), halves(high, j, d)));
       }
@@ -190,7 +223,7 @@ struct PairOperands {
     for (int64_t i = 0; i < rows; i += 2, x += 2 * stride) {
       for (int64_t j = 0; j < stride; j += kLanes, unit += kLanes) {
         const Vector high = i + 1 < rows ? load(x + stride + j) : Vector{};
-        _mm512_storeu_si512(unit, interleave(narrow(load(x + j)), narrow(high)));
+        _mm512_storeu_si512(unit, pairs(load(x + j), high));
       }
     }
     return units(scratch);
@@ -206,7 +239,7 @@ struct PairOperands {
           low[lane] = x[(i + lane) * stride + j] * scale;
           high[lane] = j + 1 < columns ? x[(i + lane) * stride + j + 1] * scale : 0;
         }
-        _mm512_storeu_si512(unit + i, interleave(narrow(low), narrow(high)));
+        _mm512_storeu_si512(unit + i, pairs(low, high));
       }
     }
     return units(scratch);
@@ -214,7 +247,12 @@ struct PairOperands {
   static Left left_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
     const int64_t count = rows * padded(columns);
     auto* half = reinterpret_cast<uint16_t*>(scratch);
-    for (int64_t i = 0; i < count; i += kLanes) {
+    int64_t i = 0;
+    for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+      const auto both = (__m512i)_mm512_cvtne2ps_pbh(load(x + i + kLanes), load(x + i));
+      _mm512_storeu_si512(half + i, both);
+    }
+    if (i < count) {
       _mm256_storeu_si256(reinterpret_cast<__m256i_u*>(half + i), narrow(load(x + i)));
     }
     return {units(scratch), padded(columns) / 2, 1};
@@ -223,11 +261,17 @@ struct PairOperands {
     right_floats(x, rows, columns, scratch);
     return {units(scratch), 1, padded(columns)};
   }
+  static Left left_columns(const Unit* x, int64_t, int64_t columns, float*) {
+    return {x, 1, padded(columns)};
+  }
 
  private:
+  LOWRANK_INLINE __m256i sixteen(const Bfloat16* x) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(x));
+  }
   LOWRANK_INLINE __m256i halves(const Bfloat16* row, int64_t j, int64_t d) {
     if (row == nullptr || j >= d) return _mm256_setzero_si256();
-    if (d - j >= kLanes) return _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(row + j));
+    if (d - j >= kLanes) return sixteen(row + j);
     return _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i_u*>(row + j)));
   }
 };

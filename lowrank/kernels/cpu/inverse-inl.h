@@ -21,7 +21,7 @@ static void landmark_probabilities(const float* qm, const float* km, int64_t m, 
   float* inverse_sums = arena.take(m);
   FloatOperands<float>::right_transposed(km, m, d, scale, km_transposed);
   multiply<FloatUnit>(m, mp, d, {units(qm), padded(d), 1}, units(km_transposed), mp, a, mp, false);
-  softmax_rows(a, m, m, inverse_sums);
+  softmax_rows<FloatOperands<float>>(a, m, m, inverse_sums);
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < m; ++j) a[i * mp + j] *= inverse_sums[i];
     fill(a + i * mp + m, mp - m, 0);

@@ -8,6 +8,10 @@
 //
 #include "lowrank/kernels/cpu/elements-inl.h"
 //
+#if defined(__AMX_BF16__)
+#include "lowrank/kernels/cpu/tiles-inl.h"
+#endif
+//
 #include "lowrank/kernels/cpu/convolution-inl.h"
 //
 #include "lowrank/kernels/cpu/attend-inl.h"
@@ -20,12 +24,14 @@
 //
 #include "lowrank/kernels/cpu/project-inl.h"
 
+template <class Operands>
 static int64_t scratch_floats(int64_t r, int64_t d, int64_t taps) {
-  const int64_t rp = padded(r + 1), dp = padded(d), tile = tile_rows(r);
-  const int64_t attending =
-      tile * (7 * dp + 3 * rp + 16) + 2 * (tile + taps + 1) * dp + 8 * padded(taps + kBlockRows);
+  constexpr int64_t kBandRows = Operands::kBandRows;
+  const int64_t rp = padded(r + 1), dp = padded(d), tile = tile_rows<Operands>(r);
+  const int64_t attending = tile * (7 * dp + 3 * rp + 16) + 2 * (tile + taps + 1) * dp +
+                            (kBandRows + 2) * padded(taps + kBandRows);
   const int64_t projecting = 2 * rp * (kProjectRows + dp) + 3 * kProjectRows * dp;
-  const int64_t convolving = 3 * (64 + taps) * dp + 8 * padded(taps + kBlockRows);
+  const int64_t convolving = 3 * (64 + taps) * dp + (kBandRows + 2) * padded(taps + kBandRows);
   return (attending > projecting ? attending : projecting) + convolving;
 }
 
@@ -37,7 +43,7 @@ template <class Operands>
 static constexpr Table table_of() {
   using Element = typename Operands::Element;
   return {
-      .scratch_floats = scratch_floats,
+      .scratch_floats = scratch_floats<Operands>,
       .inverse_scratch_floats = inverse_scratch_floats,
       .means = means<Element>,
       .add_means_gradient = add_means_gradient<Element>,
@@ -51,7 +57,7 @@ static constexpr Table table_of() {
       .compress = compress<Operands>,
       .combine = combine,
       .compress_backward = compress_backward<Operands>,
-      .filter_gradient = filter_gradient<Element>,
+      .filter_gradient = filter_gradient<Operands>,
       .project = project<Operands>,
       .project_backward = project_backward<Operands>,
       .projection_gradient = projection_gradient<Operands>,

@@ -10,5 +10,6 @@ const Table* scalar_table(Element element);
 const Table* avx2_table(Element element);
 const Table* avx512_table(Element element);
 const Table* avx512_bf16_table(Element element);
+const Table* amx_table(Element element);
 
 }  // namespace lowrank::kernels

@@ -39,8 +39,9 @@ static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t en
   using Element = typename Operands::Element;
   const int64_t count = end - begin;
   if (Operands::kPack == 1 || count % 8 == 0) {
-    const Rows columns = columns_from<Element>(e, begin);
-    return {Operands::right_rows(columns, r, count, 0, r, wide), 1, padded(count)};
+    const Unit* units = Operands::right_rows(columns_from<Element>(e, begin), r, count, 0, r, wide);
+    return Operands::left_columns(units, (r + Operands::kPack - 1) / Operands::kPack, count,
+                                  transposed);
   }
   widen_columns<Element>(e, r, begin, end, wide);
   return Operands::left_transposed(wide, r, kProjectRows, transposed);
@@ -48,6 +49,7 @@ static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t en
 
 template <class Operands>
 static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y, float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);
@@ -68,6 +70,7 @@ static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y,
 template <class Operands>
 static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, Chunk chunk,
                              WritableRows grad_x, float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);
@@ -89,6 +92,7 @@ static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, 
 template <class Operands>
 static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t d, Chunk chunk,
                                 float* grad_e, int64_t stride, float* scratch) {
+  [[maybe_unused]] const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);

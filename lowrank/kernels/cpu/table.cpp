@@ -11,9 +11,8 @@ struct Row {
   const Table* (*table)(Element);
 };
 
-// Best first. Machines with AMX multiply pairs of bfloat16 at half the rate of floats, so that they
-// convert and multiply floats.
-constexpr Row kRows[] = {{CpuLevel::kAmx, avx512_table},
+// Best first.
+constexpr Row kRows[] = {{CpuLevel::kAmx, amx_table},
                          {CpuLevel::kAvx512Bf16, avx512_bf16_table},
                          {CpuLevel::kAvx512, avx512_table},
                          {CpuLevel::kAvx2, avx2_table}};
@@ -32,9 +31,6 @@ const Table& table(CpuLevel level, Element element) {
   return *row_of(level, element).table(element);
 }
 
-CpuLevel table_level(CpuLevel level, Element element) {
-  const CpuLevel found = row_of(level, element).level;
-  return found == CpuLevel::kAmx ? CpuLevel::kAvx512 : found;
-}
+CpuLevel table_level(CpuLevel level, Element element) { return row_of(level, element).level; }
 
 }  // namespace lowrank::kernels
