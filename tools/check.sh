@@ -46,6 +46,7 @@ source tools/environment.sh
 
 step "format" check_format
 step "build" build release
+step "tests" ctest --preset release
 if "$all"; then
   step "build under AddressSanitizer" build asan
   step "tests under AddressSanitizer" ctest --preset asan -LE "python|install"
@@ -55,4 +56,3 @@ if "$all"; then
   step "build for libFuzzer" build fuzz
   step "libFuzzer" fuzz
 fi
-step "tests" ctest --preset release
