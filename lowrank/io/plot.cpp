@@ -135,6 +135,12 @@ std::string common_settings(const std::string& title, const std::string& x_label
 
 std::string number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : "NaN"; }
 
+bool has_negative(const LinePlot& plot) {
+  return std::any_of(plot.curves.begin(), plot.curves.end(), [](const Curve& curve) {
+    return std::any_of(curve.y.begin(), curve.y.end(), [](double y) { return y < 0; });
+  });
+}
+
 std::string line_script(const LinePlot& plot) {
   if (plot.curves.empty()) throw Error("The plot has no curves. Give it one.");
   std::string script = common_settings(plot.title, plot.x_label, plot.y_label, 750);
@@ -147,6 +153,8 @@ std::string line_script(const LinePlot& plot) {
       "set tmargin 4\n"
       "set offsets graph 0, graph 0, graph 0.04, graph 0.02\n";
   if (plot.log_x) script += "set logscale x\nset offsets 0, 0, 0, 0\n";
+  // The room under the lowest value ends at zero where nothing lies below.
+  if (!plot.log_y && !has_negative(plot)) script += "set yrange [0<*:*]\n";
   if (plot.log_y) script += "set logscale y\nset offsets 0, 0, 0, 0\n";
   std::string draws = "plot ";
   for (size_t i = 0; i < plot.curves.size(); ++i) {
