@@ -19,6 +19,7 @@
 #include "lowrank/data/glue.h"
 #include "lowrank/data/glue_files.h"
 #include "lowrank/data/imdb.h"
+#include "lowrank/data/random.h"
 #include "lowrank/data/rows.h"
 #include "lowrank/data/source_files.h"
 
@@ -500,7 +501,10 @@ Dataset evenly_spread(const Dataset& dataset, int64_t most) {
   const size_t size = dataset.examples.size();
   const size_t kept = most == 0 ? size : std::min(size, static_cast<size_t>(most));
   Dataset subset{.classes = dataset.classes, .label_kind = dataset.label_kind};
-  for (size_t i = 0; i < kept; ++i) subset.examples.push_back(dataset.examples[i * size / kept]);
+  for (size_t i = 0; i < kept; ++i) {
+    const size_t begin = i * size / kept, end = (i + 1) * size / kept;
+    subset.examples.push_back(dataset.examples[begin + Random({size, i}).below(end - begin)]);
+  }
   return subset;
 }
 

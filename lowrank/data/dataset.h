@@ -98,7 +98,8 @@ struct Dataset {
 // Whether the example has the label that the dataset's examples are to have.
 bool is_labelled(const Dataset& dataset, const Example& example);
 
-// `most` of the examples, evenly spread over the dataset, which may be in the order of its classes. 0: all.
+// `most` of the examples: one of each of so many equal parts of the dataset, which may be in the order of its classes,
+// drawn from it because the order may also repeat. Always the same ones. 0: all.
 Dataset evenly_spread(const Dataset& dataset, int64_t most);
 
 // What was left out and why, for `lowrank data` and the log.

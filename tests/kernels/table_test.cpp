@@ -199,6 +199,27 @@ TEST_P(Kernels, ProjectSumsOverTheRowsOfItsChunks) {
   }
 }
 
+TEST_P(Kernels, ProjectBackwardIsTheTransposeTimesTheGradient) {
+  for (const int64_t rows : {int64_t{3}, r}) {
+    const Memory e(setting_.element, rows, n, n + 3, 1);
+    Memory got(setting_.element, n, d, stride, 2);
+    const std::vector<float> gradient = padded_normal(rows, d, 3);
+    std::vector<float> memory = scratch();
+    for (const Chunk chunk : {Chunk{0, 64}, Chunk{64, 71}, Chunk{71, n}}) {
+      table_.project_backward(e.rows(), rows, gradient.data(), d, chunk, got.writable(),
+                              memory.data());
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t c = 0; c < d; ++c) {
+        double expected = 0;
+        for (int64_t j = 0; j < rows; ++j) expected += e.at(j, i) * cell(gradient, j, c, d);
+        ASSERT_NEAR(got.at(i, c), expected, 2 * tolerance(setting_)) << rows << " " << i;
+      }
+    }
+    EXPECT_TRUE(got.gaps_untouched(n));
+  }
+}
+
 TEST_P(Kernels, TheFilterGradientSumsOverRowsAndColumnsOfItsChunks) {
   const Memory gradient(setting_.element, n, d, stride, 1), x(setting_.element, n, d, stride, 2);
   for (const int64_t width : {1, 7, 33, 50}) {

@@ -147,7 +147,7 @@ static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& ri
   float* wide_gradient = arena.take(tile * dp);
   float* scores = arena.take(tile * rp);
   float* grad_scores = arena.take(tile * rp);
-  float* transposed = arena.take(tile * rp);
+  float* transposed = arena.take(padded(tile) * rp);
   float* inverse_sums = arena.take(tile);
   float* values = arena.take(tile * dp);
   float* rows_right = arena.take(tile * dp);

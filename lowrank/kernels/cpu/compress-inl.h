@@ -42,7 +42,7 @@ static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Com
   Arena arena(scratch);
   float* wide = arena.take(tile * dp);
   float* scores = arena.take(tile * mp);
-  float* transposed = arena.take(tile * mp);
+  float* transposed = arena.take(padded(tile) * mp);
   float* rows_right = arena.take(tile * dp);
   fill(out.largest, mp, -__builtin_inff());
   fill(out.sum, mp, 0);
@@ -115,7 +115,7 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
   float* wide_values = arena.take(tile * dp);
   float* scores = arena.take(tile * mp);
   float* grad_scores = arena.take(tile * mp);
-  float* transposed = arena.take(tile * mp);
+  float* transposed = arena.take(padded(tile) * mp);
   float* rows_right = arena.take(tile * dp);
   float* values = arena.take(tile * dp);
   ConvolutionTile<Operands> convolved(

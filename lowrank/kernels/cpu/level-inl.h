@@ -28,8 +28,8 @@ template <class Operands>
 static int64_t scratch_floats(int64_t r, int64_t d, int64_t taps) {
   constexpr int64_t kBandRows = Operands::kBandRows;
   const int64_t rp = padded(r + 1), dp = padded(d), tile = tile_rows<Operands>(r);
-  const int64_t attending = tile * (7 * dp + 3 * rp + 16) + 2 * (tile + taps + 1) * dp +
-                            (kBandRows + 2) * padded(taps + kBandRows);
+  const int64_t attending = tile * (7 * dp + 2 * rp + 16) + padded(tile) * rp +
+                            2 * (tile + taps + 1) * dp + (kBandRows + 2) * padded(taps + kBandRows);
   const int64_t projecting = 2 * rp * (kProjectRows + dp) + 3 * kProjectRows * dp;
   const int64_t convolving = 3 * (64 + taps) * dp + (kBandRows + 2) * padded(taps + kBandRows);
   return (attending > projecting ? attending : projecting) + convolving;

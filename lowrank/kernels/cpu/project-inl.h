@@ -76,7 +76,7 @@ static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, 
   const int64_t dp = padded(d);
   Arena arena(scratch);
   float* wide = arena.take((r + 1) * kProjectRows);
-  float* transposed = arena.take((r + 1) * kProjectRows);
+  float* transposed = arena.take(padded(r + 1) * kProjectRows);
   float* grad_right = arena.take((r + 1) * dp);
   float* values = arena.take(kProjectRows * dp);
   const Unit* right = Operands::right_floats(grad_y, r, d, grad_right);
