@@ -129,7 +129,7 @@ void PackedLinear::forget() {
 }
 
 Tensor PackedLinear::operator()(const Tensor& x, Activation activation) const {
-  const at::ScalarType dtype = product_dtype(dtype_for(x));
+  const at::ScalarType result_dtype = dtype_for(x), dtype = product_dtype(result_dtype);
   Tensor weight, bias;
   {
     const std::lock_guard lock(mutex_);
@@ -143,7 +143,7 @@ Tensor PackedLinear::operator()(const Tensor& x, Activation activation) const {
   const c10::List<std::optional<at::Scalar>> no_scalars;
   return multiply
       .call(x.to(dtype).contiguous(), weight, bias, fused.activation, no_scalars, fused.algorithm)
-      .to(dtype_for(x));
+      .to(result_dtype);
 }
 
 }  // namespace lowrank::nn

@@ -92,7 +92,7 @@ static void softmax_rows_backward(float* p, float* gradient, int64_t rows, int64
 template <class Operands>
 static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& convolution,
                    WritableRows out, float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d),
@@ -134,7 +134,7 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
 template <class Operands>
 static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& right,
                             WritableRows grad_q, float* grad_k, float* grad_v, float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;

@@ -32,7 +32,7 @@ static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
 template <class Operands>
 static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Compressed& out,
                      float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;
@@ -102,7 +102,7 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
                               const Compressed& bv, const float* delta, const float* grad_means,
                               const Convolution& convolution, WritableRows grad_k,
                               WritableRows grad_v, float* grad_q_means, float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;

@@ -90,7 +90,7 @@ static void write_rows(const float* values, int64_t d, int64_t begin, int64_t en
 template <class Operands>
 static void narrow(float* wide, int64_t n, int64_t d, const Convolution& convolution,
                    WritableRows x, float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   ConvolutionTile<Operands> tile(convolution, d, kConvolutionRows, scratch);
   for (int64_t begin = 0; begin < n; begin += kConvolutionRows) {
     const int64_t end = begin + kConvolutionRows < n ? begin + kConvolutionRows : n;
@@ -174,7 +174,8 @@ void filter_gradient<TileOperands>(Rows gradient, const Convolution& convolution
   fill(sums, spread * kTile * kTile, 0);
   for (int64_t block = 0; block < blocks + spread - 1; ++block) {
     const int64_t first = chunk.begin - taps / 2 + block * kTile;
-    TileOperands::transpose_rows(convolution.x, convolution.n, first, units_of_row, x_transposed);
+    const Unit* right = TileOperands::right_transposed_rows(convolution.x, convolution.n, first,
+                                                            units_of_row, x_transposed);
     for (int64_t i = 0; i < spread; ++i) {
       const int64_t begin = chunk.begin + (block - i) * kTile;
       if (begin < chunk.begin || begin >= chunk.end) continue;
@@ -183,8 +184,8 @@ void filter_gradient<TileOperands>(Rows gradient, const Convolution& convolution
       const Ahead ahead = {
           {stream_of<Bfloat16>(gradient.at, gradient.stride, begin + kTile, d),
            stream_of<Bfloat16>(convolution.x.at, convolution.x.stride, first + 2 * kTile, d)}};
-      multiply<TileUnit>(rows, kTile, units_of_row, left, units(x_transposed), kTile,
-                         sums + i * kTile * kTile, kTile, true, i == 0 ? ahead : Ahead{});
+      multiply<TileUnit>(rows, kTile, units_of_row, left, right, kTile, sums + i * kTile * kTile,
+                         kTile, true, i == 0 ? ahead : Ahead{});
     }
   }
   for (int64_t t = 0; t < taps; ++t) {

@@ -106,9 +106,12 @@ LOWRANK_INLINE const Unit* units(const float* x) { return reinterpret_cast<const
 // Note [Operands]
 // How an element type becomes the operands of products. `kPack` values of the summed dimension make
 // a unit. "left" operands are read one unit at a time and may lie in strides; "right" operands are
-// [depth, columns], the columns padded. A kernel holds a `Scope` while it multiplies; bands of
-// `kBandRows` rows make a convolution (see Note [Convolution as products]).
-struct NoScope {};
+// [depth, columns], the columns padded. The scratch of a transposed left one has room for its columns
+// and its depth, both padded. A kernel holds a `Scope` while it multiplies; bands of `kBandRows` rows
+// make a convolution (see Note [Convolution as products]).
+struct NoScope {
+  NoScope() {}  // so that no compiler calls it unused
+};
 
 // Elements of any type, products of floats.
 template <class ElementType>
@@ -205,12 +208,6 @@ struct PairOperands {
     float* unit = scratch;
     for (int64_t i = begin; i < end; i += 2) {
       const Bfloat16 *low = row(i), *high = row(i + 1);
-      if (low != nullptr && high != nullptr && d % kLanes == 0) {
-        for (int64_t j = 0; j < d; j += kLanes, unit += kLanes) {
-          _mm512_storeu_si512(unit, interleave(sixteen(low + j), sixteen(high + j)));
-        }
-        continue;
-      }
       for (int64_t j = 0; j < padded(d); j += kLanes, unit += kLanes) {
         _mm512_storeu_si512(unit, interleave(halves(low, j, d), halves(high, j, d)));
       }
@@ -266,12 +263,9 @@ struct PairOperands {
   }
 
  private:
-  LOWRANK_INLINE __m256i sixteen(const Bfloat16* x) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(x));
-  }
   LOWRANK_INLINE __m256i halves(const Bfloat16* row, int64_t j, int64_t d) {
     if (row == nullptr || j >= d) return _mm256_setzero_si256();
-    if (d - j >= kLanes) return sixteen(row + j);
+    if (d - j >= kLanes) return _mm256_loadu_si256(reinterpret_cast<const __m256i_u*>(row + j));
     return _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i_u*>(row + j)));
   }
 };

@@ -1,36 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The means of m consecutive segments, the landmarks.
 
-// The sum of `rows` rows of x, columns 0 to kVectors * kLanes, times `share`.
-template <class Element, int kVectors>
-LOWRANK_INLINE void mean_of_rows(const Element* x, int64_t stride, int64_t rows, Vector share,
-                                 float* out) {
-  Vector sum[kVectors] = {};
-  for (int64_t i = 0; i < rows; ++i, x += stride) {
-    ask_for_row(x + kRowsAhead * stride, kVectors * kLanes);
-    for (int j = 0; j < kVectors; ++j) sum[j] = sum[j] + load_values(x + j * kLanes);
-  }
-  for (int j = 0; j < kVectors; ++j) store(out + j * kLanes, sum[j] * share);
-}
-
 template <class Element>
 static void means(Rows x, int64_t n, int64_t d, int64_t m, float* out) {
   const int64_t size = n / m, longer = n % m, dp = padded(d);
   const Element* row = static_cast<const Element*>(x.at);
   for (int64_t segment = 0; segment < m; ++segment, out += dp) {
     const int64_t length = size + (segment < longer ? 1 : 0);
+    fill(out, dp, 0);
+    for (int64_t i = 0; i < length; ++i, row += x.stride) {
+      ask_for_row(row + kRowsAhead * x.stride, d);
+      for (int64_t j = 0; j < d; j += kLanes) {
+        store(out + j, load(out + j) + load_values(row + j, d - j));
+      }
+    }
     const Vector share = broadcast(1 / static_cast<float>(length));
-    int64_t j = 0;
-    for (; j + kBlockColumns <= d; j += kBlockColumns) {
-      mean_of_rows<Element, kMaxVectors>(row + j, x.stride, length, share, out + j);
-    }
-    for (; j < d; j += kLanes) {
-      Vector sum = {};
-      for (int64_t i = 0; i < length; ++i) sum = sum + load_values(row + i * x.stride + j, d - j);
-      store(out + j, sum * share);
-    }
-    fill(out + j, dp - j, 0);
-    row += length * x.stride;
+    for (int64_t j = 0; j < dp; j += kLanes) store(out + j, load(out + j) * share);
   }
 }
 

@@ -49,7 +49,7 @@ static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t en
 
 template <class Operands>
 static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y, float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);
@@ -70,7 +70,7 @@ static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y,
 template <class Operands>
 static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, Chunk chunk,
                              WritableRows grad_x, float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);
@@ -92,7 +92,7 @@ static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, 
 template <class Operands>
 static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t d, Chunk chunk,
                                 float* grad_e, int64_t stride, float* scratch) {
-  [[maybe_unused]] const typename Operands::Scope scope;
+  const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);

@@ -176,35 +176,38 @@ struct TileOperands : PairOperands {
 
   static Left left_transposed(const float* x, int64_t rows, int64_t columns, float* scratch) {
     const int64_t stride = padded(columns);
-    const int64_t depth = (rows + 1) / 2;
-    transposed(depth, columns, padded(depth), scratch, [&](int64_t unit, int64_t j) {
+    return transposed((rows + 1) / 2, columns, scratch, [&](int64_t unit, int64_t j) {
       const float* at = x + 2 * unit * stride + j;
       return pairs(load(at), 2 * unit + 1 < rows ? load(at + stride) : Vector{});
     });
-    return {units(scratch), padded(depth), 1};
   }
   static Left left_columns(const Unit* x, int64_t depth, int64_t columns, float* scratch) {
     const int64_t stride = padded(columns);
-    transposed(depth, columns, padded(depth), scratch,
-               [&](int64_t unit, int64_t j) { return _mm512_loadu_si512(x + unit * stride + j); });
-    return {units(scratch), padded(depth), 1};
-  }
-  // 16 rows of x [n, .] from `begin`, as the columns of [units, 16]; zeros where x has no row.
-  static void transpose_rows(Rows x, int64_t n, int64_t begin, int64_t row_units, float* out) {
-    transposed(kTile, row_units, kTile, out, [&](int64_t i, int64_t unit) {
-      if (begin + i < 0 || begin + i >= n) return _mm512_setzero_si512();
-      const auto* row = static_cast<const Bfloat16*>(x.at) + (begin + i) * x.stride + 2 * unit;
-      const int64_t left = row_units - unit;
-      const auto mask = static_cast<__mmask16>(left >= kTile ? 0xFFFF : (1 << left) - 1);
-      return _mm512_maskz_loadu_epi32(mask, row);
+    return transposed(depth, columns, scratch, [&](int64_t unit, int64_t j) {
+      return _mm512_loadu_si512(x + unit * stride + j);
     });
   }
+  // 16 rows of x [n, .] from `begin`, as the columns of [row_units, 16]; zeros where x has no row.
+  static const Unit* right_transposed_rows(Rows x, int64_t n, int64_t begin, int64_t row_units,
+                                           float* scratch) {
+    return transposed(
+               kTile, row_units, scratch,
+               [&](int64_t i, int64_t unit) {
+                 if (begin + i < 0 || begin + i >= n) return _mm512_setzero_si512();
+                 const auto* row = static_cast<const Bfloat16*>(x.at);
+                 const int64_t left = row_units - unit;
+                 const auto mask = static_cast<__mmask16>(left >= kTile ? 0xFFFF : (1 << left) - 1);
+                 return _mm512_maskz_loadu_epi32(mask, row + (begin + i) * x.stride + 2 * unit);
+               })
+        .at;
+  }
 
-  // [columns, row] of the units that line(k, j) gives, of depth k and columns j to j + 15; zeros up to
-  // padded(depth).
+ private:
+  // [columns, padded(depth)] of the units that line(k, j) gives, of depth k and columns j to j + 15;
+  // zeros behind `depth`.
   template <class Line>
-  LOWRANK_INLINE void transposed(int64_t depth, int64_t columns, int64_t row, float* out,
-                                 Line line) {
+  LOWRANK_INLINE Left transposed(int64_t depth, int64_t columns, float* out, Line line) {
+    const int64_t row = padded(depth);
     for (int64_t j = 0; j < columns; j += kTile) {
       for (int64_t k = 0; k < depth; k += kTile) {
         __m512i lines[kTile];
@@ -219,5 +222,6 @@ struct TileOperands : PairOperands {
         store_transposed(lines, out + j * row + k, row);
       }
     }
+    return {units(out), row, 1};
   }
 };
