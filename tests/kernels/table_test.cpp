@@ -105,49 +105,53 @@ class Kernels : public ::testing::TestWithParam<Setting> {
   static constexpr int64_t n = 131, d = 24, stride = 50, r = 19, taps = 7;
   static constexpr float scale = 0.2F;
 
-  std::vector<float> scratch() const {
-    return std::vector<float>(static_cast<size_t>(table_.scratch_floats(r, d, taps)), NAN);
+  std::vector<float> scratch(int64_t columns = r) const {
+    return std::vector<float>(static_cast<size_t>(table_.scratch_floats(columns, d, taps)), NAN);
   }
-  std::vector<float> packed(const std::vector<float>& k, const float* v) const {
-    std::vector<float> memory(static_cast<size_t>(table_.packed_floats(r, d, false)), NAN);
-    table_.pack(k.data(), v, r, d, scale, false, memory.data());
+  std::vector<float> packed(const std::vector<float>& k, const float* v,
+                            int64_t columns = r) const {
+    std::vector<float> memory(static_cast<size_t>(table_.packed_floats(columns, d, false)), NAN);
+    table_.pack(k.data(), v, columns, d, scale, false, memory.data());
     return memory;
   }
 };
 
 TEST_P(Kernels, AttendIsSoftmaxTimesValuesPlusConvolution) {
   const Memory q(setting_.element, n, d, stride, 1), x(setting_.element, n, d, stride, 2);
-  Memory out(setting_.element, n, d, stride, 3);
-  const std::vector<float> k = padded_normal(r, d, 4), v = padded_normal(r, d, 5);
   const std::vector<float> filter = {0.5F, -0.25F, 1, 0.75F, -1, 0.25F, 0.125F};
-  const std::vector<float> right = packed(k, v.data());
-  std::vector<float> memory = scratch();
   const Convolution convolution{x.rows(), n, filter.data(), taps};
-  for (const Chunk chunk : {Chunk{0, 100}, Chunk{100, n}}) {
-    table_.attend(q.rows(), chunk, {r, d, right.data()}, convolution, out.writable(),
-                  memory.data());
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    Doubles p;
-    double sum = 0;
-    for (int64_t j = 0; j < r; ++j) {
-      double score = 0;
-      for (int64_t c = 0; c < d; ++c) score += q.at(i, c) * scale * cell(k, j, c, d);
-      p.push_back(std::exp(score));
-      sum += p.back();
+  for (const int64_t columns : {r, int64_t{150}}) {  // few and many have tiles of other sizes
+    Memory out(setting_.element, n, d, stride, 3);
+    const std::vector<float> k = padded_normal(columns, d, 4), v = padded_normal(columns, d, 5);
+    const std::vector<float> right = packed(k, v.data(), columns);
+    std::vector<float> memory = scratch(columns);
+    for (const Chunk chunk : {Chunk{0, 100}, Chunk{100, n}}) {
+      table_.attend(q.rows(), chunk, {columns, d, right.data()}, convolution, out.writable(),
+                    memory.data());
     }
-    for (int64_t c = 0; c < d; ++c) {
-      double expected = 0;
-      for (int64_t j = 0; j < r; ++j)
-        expected += p[static_cast<size_t>(j)] / sum * cell(v, j, c, d);
-      for (int64_t t = 0; t < taps; ++t) {
-        const int64_t row = i + t - taps / 2;
-        if (row >= 0 && row < n) expected += filter[static_cast<size_t>(t)] * x.at(row, c);
+    for (int64_t i = 0; i < n; ++i) {
+      Doubles p;
+      double sum = 0;
+      for (int64_t j = 0; j < columns; ++j) {
+        double score = 0;
+        for (int64_t c = 0; c < d; ++c) score += q.at(i, c) * scale * cell(k, j, c, d);
+        p.push_back(std::exp(score));
+        sum += p.back();
       }
-      ASSERT_NEAR(out.at(i, c), expected, tolerance(setting_)) << i << " " << c;
+      for (int64_t c = 0; c < d; ++c) {
+        double expected = 0;
+        for (int64_t j = 0; j < columns; ++j) {
+          expected += p[static_cast<size_t>(j)] / sum * cell(v, j, c, d);
+        }
+        for (int64_t t = 0; t < taps; ++t) {
+          const int64_t row = i + t - taps / 2;
+          if (row >= 0 && row < n) expected += filter[static_cast<size_t>(t)] * x.at(row, c);
+        }
+        ASSERT_NEAR(out.at(i, c), expected, tolerance(setting_)) << columns << " " << i << " " << c;
+      }
     }
+    EXPECT_TRUE(out.gaps_untouched(n));
   }
-  EXPECT_TRUE(out.gaps_untouched(n));
 }
 
 TEST_P(Kernels, CompressedChunksCombineToSoftmaxOverAllKeys) {

@@ -119,7 +119,7 @@ struct FloatOperands {
   using Element = ElementType;
   using Type = FloatUnit;
   using Scope = NoScope;
-  static constexpr int64_t kPack = 1, kBandRows = kBlockRows, kTileRows = 48;
+  static constexpr int64_t kPack = 1, kBandRows = kBlockRows, kTileRows = 48, kWideTileRows = 48;
 
   // exp(x - y) for x <= y, as exact as products of such operands are.
   LOWRANK_INLINE Vector exp_of_difference(Vector x, Vector y) { return exp_of_nonpositive(x - y); }
@@ -174,7 +174,7 @@ struct PairOperands {
   using Element = Bfloat16;
   using Type = PairUnit;
   using Scope = NoScope;
-  static constexpr int64_t kPack = 2, kBandRows = kBlockRows, kTileRows = 48;
+  static constexpr int64_t kPack = 2, kBandRows = kBlockRows, kTileRows = 48, kWideTileRows = 48;
 
   LOWRANK_INLINE Vector exp_of_difference(Vector x, Vector y) {
     return rough_exp_of_difference(x, y);

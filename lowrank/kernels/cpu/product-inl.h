@@ -43,12 +43,7 @@ constexpr int64_t kBlockDepth = 64;
 template <class Type, int kRows, int kVectors>
 static void block_product(int64_t depth, Left a, const Unit* b, int64_t ldb, float* c, int64_t ldc,
                           bool add) {
-  Vector sum[kRows][kVectors];
-  for (int i = 0; i < kRows; ++i) {
-    for (int j = 0; j < kVectors; ++j) {
-      sum[i][j] = add ? load(c + i * ldc + j * kLanes) : Vector{};
-    }
-  }
+  Vector sum[kRows][kVectors] = {};
   const Unit* column = a.at;
   for (int64_t k = 0; k < depth; ++k) {
     decltype(Type::read(b)) right[kVectors];
@@ -62,8 +57,11 @@ static void block_product(int64_t depth, Left a, const Unit* b, int64_t ldb, flo
     column += a.step;
     b += ldb;
   }
-  for (int i = 0; i < kRows; ++i) {
-    for (int j = 0; j < kVectors; ++j) store(c + i * ldc + j * kLanes, sum[i][j]);
+  for (int i = 0; i < kRows; ++i, c += ldc) {
+    for (int j = 0; j < kVectors; ++j) {
+      float* at = c + j * kLanes;
+      store(at, add ? load(at) + sum[i][j] : sum[i][j]);
+    }
   }
 }
 

@@ -172,7 +172,7 @@ LOWRANK_INLINE void store_transposed(const __m512i* line, float* out, int64_t ro
 struct TileOperands : PairOperands {
   using Type = TileUnit;
   using Scope = TileScope;
-  static constexpr int64_t kBandRows = 2 * kTile, kTileRows = 64;
+  static constexpr int64_t kBandRows = 2 * kTile, kTileRows = 64, kWideTileRows = 32;
 
   static Left left_transposed(const float* x, int64_t rows, int64_t columns, float* scratch) {
     const int64_t stride = padded(columns);
