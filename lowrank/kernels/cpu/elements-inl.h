@@ -103,6 +103,60 @@ LOWRANK_INLINE Stream stream_of(const void* x, int64_t stride, int64_t begin, in
 
 LOWRANK_INLINE const Unit* units(const float* x) { return reinterpret_cast<const Unit*>(x); }
 
+#if defined(__AVX512F__)
+// The transpose of 16 lines of 16 units: row j of out holds the j-th of each, for j < count.
+LOWRANK_INLINE void store_transposed(const __m512i* line, float* out, int64_t row, int64_t count) {
+  __m512i a[kLanes], b[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; i += 4) {  // pairs of lines, then fours: a[i + j] has columns 4 c + j
+    const __m512i low = _mm512_unpacklo_epi32(line[i], line[i + 1]);
+    const __m512i high = _mm512_unpackhi_epi32(line[i], line[i + 1]);
+    const __m512i low_2 = _mm512_unpacklo_epi32(line[i + 2], line[i + 3]);
+    const __m512i high_2 = _mm512_unpackhi_epi32(line[i + 2], line[i + 3]);
+    a[i] = _mm512_unpacklo_epi64(low, low_2);
+    a[i + 1] = _mm512_unpackhi_epi64(low, low_2);
+    a[i + 2] = _mm512_unpacklo_epi64(high, high_2);
+    a[i + 3] = _mm512_unpackhi_epi64(high, high_2);
+  }
+#pragma GCC unroll 16
+  for (int j = 0; j < 4; ++j) {  // the quarters of four such
+    const __m512i even = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
+    const __m512i odd = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xDD);
+    const __m512i even_2 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
+    const __m512i odd_2 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xDD);
+    b[j] = _mm512_shuffle_i32x4(even, even_2, 0x88);
+    b[4 + j] = _mm512_shuffle_i32x4(odd, odd_2, 0x88);
+    b[8 + j] = _mm512_shuffle_i32x4(even, even_2, 0xDD);
+    b[12 + j] = _mm512_shuffle_i32x4(odd, odd_2, 0xDD);
+  }
+#pragma GCC unroll 16
+  for (int j = 0; j < kLanes; ++j) {
+    if (j < count) _mm512_storeu_si512(out + j * row, b[j]);
+  }
+}
+
+// out [columns, padded(depth)] of the units that line(k, j) gives, of depth k and columns j to j + 15;
+// zeros behind `depth`.
+template <class Line>
+LOWRANK_INLINE void transpose_units(int64_t depth, int64_t columns, float* out, Line line) {
+  const int64_t row = padded(depth);
+  for (int64_t j = 0; j < columns; j += kLanes) {
+    for (int64_t k = 0; k < depth; k += kLanes) {
+      __m512i lines[kLanes];
+      if (k + kLanes <= depth) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) lines[i] = line(k + i, j);
+      } else {
+        for (int i = 0; i < kLanes; ++i) {
+          lines[i] = k + i < depth ? line(k + i, j) : _mm512_setzero_si512();
+        }
+      }
+      store_transposed(lines, out + j * row + k, row, columns - j);
+    }
+  }
+}
+#endif
+
 // Note [Operands]
 // How an element type becomes the operands of products. `kPack` values of the summed dimension make
 // a unit. "left" operands are read one unit at a time and may lie in strides; "right" operands are
@@ -147,11 +201,18 @@ struct FloatOperands {
   // x [rows, columns] times `scale`, transposed to [columns, padded(rows)], summed over columns.
   static const Unit* right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
                                       float* scratch) {
-    const int64_t padded_rows = padded(rows), stride = padded(columns);
+    const int64_t stride = padded(columns);
+#if defined(__AVX512F__)
+    transpose_units(rows, columns, scratch, [&](int64_t i, int64_t j) {
+      return (__m512i)(load(x + i * stride + j) * broadcast(scale));
+    });
+#else
+    const int64_t padded_rows = padded(rows);
     for (int64_t j = 0; j < columns; ++j) {
       for (int64_t i = 0; i < rows; ++i) scratch[j * padded_rows + i] = x[i * stride + j] * scale;
       fill(scratch + j * padded_rows + rows, padded_rows - rows, 0);
     }
+#endif
     return units(scratch);
   }
   // x [rows, padded(columns)], its rows on the left, summed over columns. `scratch` may be x itself.
@@ -227,18 +288,14 @@ struct PairOperands {
   }
   static const Unit* right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
                                       float* scratch) {
-    const int64_t padded_rows = padded(rows), stride = padded(columns);
-    for (int64_t j = 0; j < columns; j += 2) {
-      auto* unit = reinterpret_cast<PairAlias*>(scratch + j / 2 * padded_rows);
-      for (int64_t i = 0; i < rows; i += kLanes) {
-        Vector low = {}, high = {};
-        for (int64_t lane = 0; lane < kLanes && i + lane < rows; ++lane) {
-          low[lane] = x[(i + lane) * stride + j] * scale;
-          high[lane] = j + 1 < columns ? x[(i + lane) * stride + j + 1] * scale : 0;
-        }
-        _mm512_storeu_si512(unit + i, pairs(low, high));
-      }
-    }
+    const int64_t stride = padded(columns);
+    transpose_units(rows, (columns + 1) / 2, scratch, [&](int64_t i, int64_t unit) {
+      const float* at = x + i * stride + 2 * unit;
+      const Vector low = load(at) * broadcast(scale);
+      const bool more = 2 * unit + kLanes < stride;
+      const Vector high = more ? load(at + kLanes) * broadcast(scale) : Vector{};
+      return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+    });
     return units(scratch);
   }
   static Left left_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {

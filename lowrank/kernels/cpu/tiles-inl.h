@@ -138,35 +138,6 @@ void multiply<TileUnit>(int64_t rows, int64_t columns, int64_t depth, Left a, co
   }
 }
 
-// The transpose of 16 x 16 units: out's row j holds the j-th of each line.
-LOWRANK_INLINE void store_transposed(const __m512i* line, float* out, int64_t row) {
-  __m512i a[kTile], b[kTile];
-#pragma GCC unroll 16
-  for (int i = 0; i < kTile; i += 4) {  // pairs of lines, then fours: a[i + j] has columns 4 c + j
-    const __m512i low = _mm512_unpacklo_epi32(line[i], line[i + 1]);
-    const __m512i high = _mm512_unpackhi_epi32(line[i], line[i + 1]);
-    const __m512i low_2 = _mm512_unpacklo_epi32(line[i + 2], line[i + 3]);
-    const __m512i high_2 = _mm512_unpackhi_epi32(line[i + 2], line[i + 3]);
-    a[i] = _mm512_unpacklo_epi64(low, low_2);
-    a[i + 1] = _mm512_unpackhi_epi64(low, low_2);
-    a[i + 2] = _mm512_unpacklo_epi64(high, high_2);
-    a[i + 3] = _mm512_unpackhi_epi64(high, high_2);
-  }
-#pragma GCC unroll 16
-  for (int j = 0; j < 4; ++j) {  // the quarters of four such
-    const __m512i even = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
-    const __m512i odd = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xDD);
-    const __m512i even_2 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
-    const __m512i odd_2 = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xDD);
-    b[j] = _mm512_shuffle_i32x4(even, even_2, 0x88);
-    b[4 + j] = _mm512_shuffle_i32x4(odd, odd_2, 0x88);
-    b[8 + j] = _mm512_shuffle_i32x4(even, even_2, 0xDD);
-    b[12 + j] = _mm512_shuffle_i32x4(odd, odd_2, 0xDD);
-  }
-#pragma GCC unroll 16
-  for (int j = 0; j < kTile; ++j) _mm512_storeu_si512(out + j * row, b[j]);
-}
-
 // Bfloat16, products of tiles. Right operands are those of pairs; a left one has its units side by
 // side.
 struct TileOperands : PairOperands {
@@ -175,53 +146,30 @@ struct TileOperands : PairOperands {
   static constexpr int64_t kBandRows = 2 * kTile, kTileRows = 64, kWideTileRows = 32;
 
   static Left left_transposed(const float* x, int64_t rows, int64_t columns, float* scratch) {
-    const int64_t stride = padded(columns);
-    return transposed((rows + 1) / 2, columns, scratch, [&](int64_t unit, int64_t j) {
+    const int64_t stride = padded(columns), depth = (rows + 1) / 2;
+    transpose_units(depth, columns, scratch, [&](int64_t unit, int64_t j) {
       const float* at = x + 2 * unit * stride + j;
       return pairs(load(at), 2 * unit + 1 < rows ? load(at + stride) : Vector{});
     });
+    return {units(scratch), padded(depth), 1};
   }
   static Left left_columns(const Unit* x, int64_t depth, int64_t columns, float* scratch) {
     const int64_t stride = padded(columns);
-    return transposed(depth, columns, scratch, [&](int64_t unit, int64_t j) {
+    transpose_units(depth, columns, scratch, [&](int64_t unit, int64_t j) {
       return _mm512_loadu_si512(x + unit * stride + j);
     });
+    return {units(scratch), padded(depth), 1};
   }
   // 16 rows of x [n, .] from `begin`, as the columns of [row_units, 16]; zeros where x has no row.
   static const Unit* right_transposed_rows(Rows x, int64_t n, int64_t begin, int64_t row_units,
                                            float* scratch) {
-    return transposed(
-               kTile, row_units, scratch,
-               [&](int64_t i, int64_t unit) {
-                 if (begin + i < 0 || begin + i >= n) return _mm512_setzero_si512();
-                 const auto* row = static_cast<const Bfloat16*>(x.at);
-                 const int64_t left = row_units - unit;
-                 const auto mask = static_cast<__mmask16>(left >= kTile ? 0xFFFF : (1 << left) - 1);
-                 return _mm512_maskz_loadu_epi32(mask, row + (begin + i) * x.stride + 2 * unit);
-               })
-        .at;
-  }
-
- private:
-  // [columns, padded(depth)] of the units that line(k, j) gives, of depth k and columns j to j + 15;
-  // zeros behind `depth`.
-  template <class Line>
-  LOWRANK_INLINE Left transposed(int64_t depth, int64_t columns, float* out, Line line) {
-    const int64_t row = padded(depth);
-    for (int64_t j = 0; j < columns; j += kTile) {
-      for (int64_t k = 0; k < depth; k += kTile) {
-        __m512i lines[kTile];
-        if (k + kTile <= depth) {
-#pragma GCC unroll 16
-          for (int i = 0; i < kTile; ++i) lines[i] = line(k + i, j);
-        } else {
-          for (int i = 0; i < kTile; ++i) {
-            lines[i] = k + i < depth ? line(k + i, j) : _mm512_setzero_si512();
-          }
-        }
-        store_transposed(lines, out + j * row + k, row);
-      }
-    }
-    return {units(out), row, 1};
+    transpose_units(kTile, row_units, scratch, [&](int64_t i, int64_t unit) {
+      if (begin + i < 0 || begin + i >= n) return _mm512_setzero_si512();
+      const auto* row = static_cast<const Bfloat16*>(x.at);
+      const int64_t left = row_units - unit;
+      const auto mask = static_cast<__mmask16>(left >= kTile ? 0xFFFF : (1 << left) - 1);
+      return _mm512_maskz_loadu_epi32(mask, row + (begin + i) * x.stride + 2 * unit);
+    });
+    return units(scratch);
   }
 };
