@@ -23,6 +23,7 @@ using namespace lowrank::kernels;
 
 constexpr int64_t kHeads = 12, kSize = 64, kRows = 4096, kLandmarks = 64, kProjected = 256;
 constexpr int64_t kTaps = 33, kSteps = 6;
+constexpr int64_t kTogether = 3;  // heads of a projection
 constexpr float kScale = 0.125F;
 constexpr Chunk kAll = {0, kRows};
 
@@ -101,6 +102,7 @@ struct Workplace {
   Floats filter{kTaps}, filter_gradient{kTaps};
   Floats means{kLandmarks * kSize}, key_means{kLandmarks * kSize}, delta{kLandmarks};
   Floats projected{kProjected * kSize}, grad_k{kProjected * kSize}, grad_v{kProjected * kSize};
+  Floats sums{kTogether * kProjected * kSize};
   Floats packed{t.packed_floats(kLandmarks, kSize, true)};
   Floats wide_packed{t.packed_floats(kProjected, kSize, true)};
   Floats a{kLandmarks * kLandmarks}, grad_a{kLandmarks * kLandmarks};
@@ -109,6 +111,7 @@ struct Workplace {
   Floats compressed{kLandmarks * (kSize + 2)};
   Compressed bv{compressed.at(), compressed.at() + kLandmarks, compressed.at() + 2 * kLandmarks};
   Floats scratch{t.scratch_floats(kProjected, kSize, kTaps)};
+  Floats project_scratch{t.project_scratch_floats(kProjected, kSize, kTogether)};
   Floats small_scratch{t.inverse_scratch_floats(kLandmarks, kSize)};
 };
 
@@ -116,6 +119,7 @@ struct Kernel {
   std::string name;
   double flops;  // of one head
   std::function<void(const Workplace&, int64_t head)> run;
+  int64_t together = 1;  // heads of a call
 };
 
 std::vector<Kernel> all_kernels() {
@@ -167,9 +171,11 @@ std::vector<Kernel> all_kernels() {
        }},
       {"project", wide,
        [](W w, int64_t h) {
-         w.t.project(w.e.rows(), kProjected, w.k.rows(h), kSize, kAll, w.grad_k.at(),
-                     w.scratch.at());
-       }},
+         const Rows heads[] = {w.k.rows(h), w.k.rows(h + 1), w.k.rows(h + 2)};
+         w.t.project(w.e.rows(), kProjected, heads, kTogether, kSize, kAll, w.sums.at(),
+                     w.project_scratch.at());
+       },
+       kTogether},
       {"attend_256", 2 * wide,
        [](W w, int64_t h) {
          w.t.attend(w.q.rows(h), kAll, w.projections(), {}, w.out.writable(h), w.scratch.at());
@@ -181,13 +187,16 @@ std::vector<Kernel> all_kernels() {
        }},
       {"project_backward", wide,
        [](W w, int64_t h) {
-         w.t.project_backward(w.e.rows(), kProjected, w.projected.at(), kSize, kAll,
-                              w.out.writable(h), w.scratch.at());
-       }},
+         const WritableRows heads[] = {w.out.writable(h), w.out.writable(h + 1),
+                                       w.out.writable(h + 2)};
+         w.t.project_backward(w.e.rows(), kProjected, w.sums.at(), kTogether, kSize, kAll, heads,
+                              w.project_scratch.at());
+       },
+       kTogether},
       {"projection_gradient", wide,
        [](W w, int64_t h) {
          w.t.projection_gradient(w.projected.at(), kProjected, w.k.rows(h), kSize, kAll,
-                                 w.grad_e.at(), kRows, w.scratch.at());
+                                 w.grad_e.at(), kRows, w.project_scratch.at());
        }},
   };
 }
@@ -197,7 +206,7 @@ void run(benchmark::State& state, const Kernel& kernel, Element element) {
   int64_t ticks = 0;
   for (auto _ : state) {
     const int64_t started = clock_ticks();
-    for (int64_t h = 0; h < kHeads; ++h) kernel.run(*workplace, h);
+    for (int64_t h = 0; h < kHeads; h += kernel.together) kernel.run(*workplace, h);
     ticks += clock_ticks() - started;
   }
   const auto heads = static_cast<double>(state.iterations() * kHeads);

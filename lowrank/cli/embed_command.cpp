@@ -124,6 +124,7 @@ class EmbedRun {
     if (complaints_ > 0 && flags_.format == "npy") {
       say(fmt::format("{} has no rows for the inputs named above.", flags_.output));
     }
+    if (texts_ == 0 && complaints_ > 0) return;  // they say it all
     say(fmt::format("{}, {}, {} tokens/s, peak memory {} MiB", counted(texts_, "text"),
                     counted(progress_.tokens(), "token"), grouped(progress_.speed()),
                     grouped(peak_memory_bytes() >> 20)));

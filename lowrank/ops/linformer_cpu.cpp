@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 
@@ -29,123 +30,175 @@ struct Call {
   float scale;
 };
 
-struct Inputs {
-  kernels::Rows q, k, v, e, f, gradient = {};
-  int64_t n_q, n_k;
-  const float* saved = nullptr;  // E k and F v [2, r, d], from the forward
-};
-
-struct Outputs {
+// What one head reads and writes.
+struct HeadMemory {
+  kernels::Rows q, k, v, gradient = {};
   kernels::WritableRows out = {}, grad_q = {}, grad_k = {}, grad_v = {};
-  float *grad_projected_k = nullptr, *grad_projected_v = nullptr;  // [r, padded(d)]
-  float* saved = nullptr;
+  float* saved = nullptr;  // E k and F v [2, r, d], from the forward to the backward
 };
 
-class LinformerHead : public Head {
+// Heads of one sequence that pass together, as they share e and f (see Note [Heads together] in
+// kernels/cpu/project-inl.h).
+struct Group {
+  kernels::Rows e, f;
+  int64_t n_q, n_k;
+  std::vector<HeadMemory> heads = {};
+  float *grad_projected_k = nullptr, *grad_projected_v = nullptr;  // [heads, r, padded(d)]
+
+  bool is_saved() const { return heads.front().saved != nullptr; }
+};
+
+// Rows of the chunks whose sums wait to be added: longer ones where there would be more than 16.
+constexpr int64_t kMostShares = 16;
+
+int64_t share_rows(int64_t n) {
+  return kChunkRows * ((chunks_of(n) + kMostShares - 1) / kMostShares);
+}
+
+int64_t shares_of(int64_t n) { return (n + share_rows(n) - 1) / share_rows(n); }
+
+Chunk share(int64_t n, int64_t index) {
+  return {index * share_rows(n), std::min(n, (index + 1) * share_rows(n))};
+}
+
+class LinformerGroup : public Head {
  public:
-  LinformerHead(const Call& call, const Inputs& in, const Outputs& out)
-      : call_(call), in_(in), out_(out), t_(call.table), size_(call.r * padded(call.d)) {}
+  LinformerGroup(const Call& call, Group group)
+      : call_(call),
+        group_(std::move(group)),
+        t_(call.table),
+        heads_(static_cast<int64_t>(group_.heads.size())),
+        head_floats_(call.r * padded(call.d)),
+        size_(heads_ * head_floats_) {}
 
-  int64_t scratch_floats() const override { return t_.scratch_floats(call_.r, call_.d, 0); }
-
- protected:
-  // E k and F v of each chunk of keys.
-  void reserve_projected(int64_t chunks) {
-    projected_ = Matrices(std::vector<int64_t>(2 * static_cast<size_t>(chunks), size_));
+  int64_t scratch_floats() const override {
+    return std::max(t_.scratch_floats(call_.r, call_.d, 0),
+                    t_.project_scratch_floats(call_.r, call_.d, heads_));
   }
 
-  // E k and F v, the share of one chunk of keys.
+ protected:
+  // E k and F v of each share of the keys, all heads of each.
+  void reserve_projected(int64_t shares) {
+    projected_ = Matrices(std::vector<int64_t>(2 * static_cast<size_t>(shares), size_));
+  }
+
   void project(int64_t task, float* scratch) {
-    const auto share = 2 * static_cast<size_t>(task);
-    float *projected_k = projected_[share], *projected_v = projected_[share + 1];
-    std::fill_n(projected_k, size_, 0.0F);
-    std::fill_n(projected_v, size_, 0.0F);
-    const Chunk rows = chunk(in_.n_k, task);
-    t_.project(in_.e, call_.r, in_.k, call_.d, rows, projected_k, scratch);
-    t_.project(in_.f, call_.r, in_.v, call_.d, rows, projected_v, scratch);
+    const auto first = 2 * static_cast<size_t>(task);
+    project(group_.e, &HeadMemory::k, task, projected_[first], scratch);
+    project(group_.f, &HeadMemory::v, task, projected_[first + 1], scratch);
   }
 
   void pack(bool backward) {
-    packed_ = Matrices({t_.packed_floats(call_.r, call_.d, backward)});
-    t_.pack(projected_[0], projected_[1], call_.r, call_.d, call_.scale, backward, packed_[0]);
+    const int64_t floats = t_.packed_floats(call_.r, call_.d, backward);
+    packed_ = Matrices(std::vector<int64_t>(group_.heads.size(), floats));
+    for (int64_t h = 0; h < heads_; ++h) {
+      t_.pack(projected_[0] + h * head_floats_, projected_[1] + h * head_floats_, call_.r, call_.d,
+              call_.scale, backward, packed_[static_cast<size_t>(h)]);
+    }
     projected_ = Matrices();
   }
 
-  // Adds the pairs of all chunks into the first.
-  void add_shares(int64_t chunks, const Matrices& shares) const {
-    for (size_t i = 2; i < 2 * static_cast<size_t>(chunks); ++i) {
+  // Adds the pairs of all shares into the first.
+  void add_shares(int64_t count, const Matrices& shares) const {
+    for (size_t i = 2; i < 2 * static_cast<size_t>(count); ++i) {
       for (int64_t j = 0; j < size_; ++j) shares[i % 2][j] += shares[i][j];
     }
   }
 
-  kernels::Packed packed() const { return {call_.r, call_.d, packed_[0]}; }
+  kernels::Packed packed(size_t head) const { return {call_.r, call_.d, packed_[head]}; }
+
+  // Calls row(projected, saved) for each row of E k and F v of each head that has a place for them.
+  template <class Row>
+  void for_each_saved(Row row) const {
+    for (int64_t h = 0; h < heads_; ++h) {
+      float* saved = group_.heads[static_cast<size_t>(h)].saved;
+      for (int64_t i = 0; i < 2 * call_.r; ++i) {
+        row(projected_[static_cast<size_t>(i / call_.r)] + h * head_floats_ +
+                i % call_.r * padded(call_.d),
+            saved + i * call_.d);
+      }
+    }
+  }
 
   const Call& call_;
-  const Inputs in_;
-  const Outputs out_;
+  const Group group_;
   const kernels::Table& t_;
-  const int64_t size_;
+  const int64_t heads_, head_floats_, size_;
   Matrices projected_, packed_;
+
+ private:
+  void project(kernels::Rows e, kernels::Rows HeadMemory::*x, int64_t task, float* y,
+               float* scratch) {
+    std::vector<kernels::Rows> rows;
+    for (const HeadMemory& head : group_.heads) rows.push_back(head.*x);
+    std::fill_n(y, size_, 0.0F);
+    t_.project(e, call_.r, rows.data(), heads_, call_.d, share(group_.n_k, task), y, scratch);
+  }
 };
 
-class ForwardHead : public LinformerHead {
+class ForwardGroup : public LinformerGroup {
  public:
-  using LinformerHead::LinformerHead;
+  using LinformerGroup::LinformerGroup;
 
   int64_t phases() const override { return 4; }
 
   int64_t tasks(int64_t phase) const override {
-    return phase == 1 ? chunks_of(in_.n_k) : phase == 3 ? chunks_of(in_.n_q) : 1;
+    return phase == 1 ? shares_of(group_.n_k) : phase == 3 ? chunks_of(group_.n_q) : 1;
   }
 
   void run(int64_t phase, int64_t task, float* scratch) override {
     switch (phase) {
       case 0:
-        return reserve_projected(chunks_of(in_.n_k));
+        return reserve_projected(shares_of(group_.n_k));
       case 1:
         return project(task, scratch);
       case 2:
         return compress();
       default:
-        return t_.attend(in_.q, chunk(in_.n_q, task), packed(), {}, out_.out, scratch);
+        return attend(task, scratch);
     }
   }
 
   void release() override { projected_ = packed_ = Matrices(); }
 
  private:
+  // The backward has the same bits with and without what is saved.
   void compress() {
-    add_shares(chunks_of(in_.n_k), projected_);
-    if (out_.saved) save();
+    add_shares(shares_of(group_.n_k), projected_);
+    if (group_.is_saved()) {
+      for_each_saved(
+          [&](float* projected, float* saved) { std::copy_n(projected, call_.d, saved); });
+    }
     pack(false);
   }
 
-  // The backward has the same bits with and without these.
-  void save() const {
-    for (int64_t i = 0; i < 2 * call_.r; ++i) {
-      const float* row =
-          projected_[static_cast<size_t>(i / call_.r)] + i % call_.r * padded(call_.d);
-      std::copy_n(row, call_.d, out_.saved + i * call_.d);
+  void attend(int64_t task, float* scratch) {
+    const Chunk rows = chunk(group_.n_q, task);
+    for (size_t h = 0; h < group_.heads.size(); ++h) {
+      const HeadMemory& head = group_.heads[h];
+      t_.attend(head.q, rows, packed(h), {}, head.out, scratch);
     }
   }
 };
 
-class BackwardHead : public LinformerHead {
+class BackwardGroup : public LinformerGroup {
  public:
-  using LinformerHead::LinformerHead;
+  using LinformerGroup::LinformerGroup;
 
   int64_t phases() const override { return 6; }
 
   int64_t tasks(int64_t phase) const override {
-    const int64_t query_chunks = chunks_of(in_.n_q), key_chunks = chunks_of(in_.n_k);
-    const int64_t counts[] = {1, in_.saved ? 0 : key_chunks, 1, query_chunks, 1, key_chunks};
+    const int64_t query_shares = shares_of(group_.n_q), key_shares = shares_of(group_.n_k);
+    const int64_t key_chunks = chunks_of(group_.n_k);
+    const int64_t counts[] = {1,         group_.is_saved() ? 0 : key_shares, 1, query_shares, 1,
+                              key_chunks};
     return counts[phase];
   }
 
   void run(int64_t phase, int64_t task, float* scratch) override {
     switch (phase) {
       case 0:
-        return reserve_projected(in_.saved ? 1 : chunks_of(in_.n_k));
+        return reserve_projected(group_.is_saved() ? 1 : shares_of(group_.n_k));
       case 1:
         return project(task, scratch);
       case 2:
@@ -163,46 +216,81 @@ class BackwardHead : public LinformerHead {
 
  private:
   void pack_backward() {
-    in_.saved ? restore() : add_shares(chunks_of(in_.n_k), projected_);
+    group_.is_saved() ? restore() : add_shares(shares_of(group_.n_k), projected_);
     pack(true);
     query_shares_ =
-        Matrices(std::vector<int64_t>(2 * static_cast<size_t>(chunks_of(in_.n_q)), size_));
+        Matrices(std::vector<int64_t>(2 * static_cast<size_t>(shares_of(group_.n_q)), size_));
   }
 
   void restore() {
-    for (int64_t i = 0; i < 2 * call_.r; ++i) {
-      float* row = projected_[static_cast<size_t>(i / call_.r)] + i % call_.r * padded(call_.d);
-      std::fill_n(row, padded(call_.d), 0.0F);
-      std::copy_n(in_.saved + i * call_.d, call_.d, row);
-    }
+    for_each_saved([&](float* projected, const float* saved) {
+      std::fill_n(projected, padded(call_.d), 0.0F);
+      std::copy_n(saved, call_.d, projected);
+    });
   }
 
   void differentiate_queries(int64_t task, float* scratch) {
-    const auto share = 2 * static_cast<size_t>(task);
-    float *grad_k = query_shares_[share], *grad_v = query_shares_[share + 1];
+    const auto first = 2 * static_cast<size_t>(task);
+    float *grad_k = query_shares_[first], *grad_v = query_shares_[first + 1];
     std::fill_n(grad_k, size_, 0.0F);
     std::fill_n(grad_v, size_, 0.0F);
-    t_.attend_backward(in_.gradient, in_.q, chunk(in_.n_q, task), packed(), out_.grad_q, grad_k,
-                       grad_v, scratch);
+    const Chunk rows = share(group_.n_q, task);
+    for (size_t h = 0; h < group_.heads.size(); ++h) {
+      const HeadMemory& head = group_.heads[h];
+      const int64_t begin = static_cast<int64_t>(h) * head_floats_;
+      t_.attend_backward(head.gradient, head.q, rows, packed(h), head.grad_q, grad_k + begin,
+                         grad_v + begin, scratch);
+    }
   }
 
   void add_query_shares() {
-    add_shares(chunks_of(in_.n_q), query_shares_);
+    add_shares(shares_of(group_.n_q), query_shares_);
     for (int64_t j = 0; j < size_; ++j) {
-      out_.grad_projected_k[j] = query_shares_[0][j] * call_.scale;
-      out_.grad_projected_v[j] = query_shares_[1][j];
+      group_.grad_projected_k[j] = query_shares_[0][j] * call_.scale;
+      group_.grad_projected_v[j] = query_shares_[1][j];
     }
     query_shares_ = Matrices();
   }
 
   void differentiate_keys(int64_t task, float* scratch) {
-    const Chunk rows = chunk(in_.n_k, task);
-    t_.project_backward(in_.e, call_.r, out_.grad_projected_k, call_.d, rows, out_.grad_k, scratch);
-    t_.project_backward(in_.f, call_.r, out_.grad_projected_v, call_.d, rows, out_.grad_v, scratch);
+    differentiate(group_.e, group_.grad_projected_k, &HeadMemory::grad_k, task, scratch);
+    differentiate(group_.f, group_.grad_projected_v, &HeadMemory::grad_v, task, scratch);
+  }
+
+  void differentiate(kernels::Rows e, const float* grad_y, kernels::WritableRows HeadMemory::*x,
+                     int64_t task, float* scratch) {
+    std::vector<kernels::WritableRows> rows;
+    for (const HeadMemory& head : group_.heads) rows.push_back(head.*x);
+    t_.project_backward(e, call_.r, grad_y, heads_, call_.d, chunk(group_.n_k, task), rows.data(),
+                        scratch);
   }
 
   Matrices query_shares_;
 };
+
+// How many heads pass a projection together: at most four, fewer where that would leave a thread
+// without one of the `tasks` that there are for heads alone.
+int64_t heads_together(int64_t tasks) {
+  return std::clamp<int64_t>(tasks / (2 * at::get_num_threads()), 1, 4);
+}
+
+bool is_shared(const Tensor& e, const Tensor& f) { return e.dim() == 2 && f.dim() == 2; }
+
+// The heads of all sequences in their groups.
+std::vector<std::vector<Place>> grouped(const std::vector<Place>& places,
+                                        const std::vector<Rows>& keys, bool shared) {
+  int64_t tasks = 0;
+  for (const Place& place : places) tasks += chunks_of(keys[place.sequence].count);
+  const int64_t heads = shared ? heads_together(tasks) : 1;
+  std::vector<std::vector<Place>> groups;
+  for (const Place& place : places) {
+    const bool fits = !groups.empty() && groups.back().front().sequence == place.sequence &&
+                      std::ssize(groups.back()) < heads;
+    if (!fits) groups.emplace_back();
+    groups.back().push_back(place);
+  }
+  return groups;
+}
 
 // Note [Gradient of E]
 // E's gradient sums over the batch, and over the heads that share E. Each block of its columns is
@@ -219,7 +307,7 @@ Tensor projection_gradient(const Tensor& grad_y, const Tensor& x, const Tensor& 
   const int64_t blocks = (columns + kBlockColumns - 1) / kBlockColumns;
   Tensor grad_e = at::empty({matrices, r, columns}, e.options());
   const int64_t sum_floats = r * kBlockColumns, size = r * padded(d);
-  const int64_t scratch_floats = sum_floats + table.scratch_floats(r, d, 0);
+  const int64_t scratch_floats = sum_floats + table.project_scratch_floats(r, d, 1);
   for_each_task(matrices * blocks, scratch_floats, [&](int64_t i, float* scratch) {
     const int64_t matrix = i / blocks, begin = i % blocks * kBlockColumns;
     const int64_t count = std::min(kBlockColumns, columns - begin);
@@ -272,20 +360,23 @@ std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q_any, const Tensor
   Tensor out = output_like(q, covers(heads_in_order, queries, q));
   const Tensor saved = save ? linformer_saved_like(q, k, e, offsets).zero_() : Tensor();
   const std::vector<int64_t> slots = slots_of(keys, call.r);
-  std::vector<ForwardHead> heads;
-  for (const auto& [i, h] : heads_in_order) {
-    const Inputs in{.q = rows_of(q, queries[i].begin, h),
-                    .k = rows_of(k, keys[i].begin, h),
-                    .v = rows_of(v, keys[i].begin, h),
-                    .e = projection_of(e, h),
-                    .f = projection_of(f, h),
-                    .n_q = queries[i].count,
-                    .n_k = keys[i].count};
-    heads.emplace_back(call, in,
-                       Outputs{.out = writable_rows_of(out, queries[i].begin, h),
-                               .saved = saved_of(saved, slots[i], h)});
+  std::vector<ForwardGroup> groups;
+  for (const std::vector<Place>& places : grouped(heads_in_order, keys, is_shared(e, f))) {
+    const auto [i, first] = places.front();
+    Group group{.e = projection_of(e, first),
+                .f = projection_of(f, first),
+                .n_q = queries[i].count,
+                .n_k = keys[i].count};
+    for (const auto& [_, h] : places) {
+      group.heads.push_back({.q = rows_of(q, queries[i].begin, h),
+                             .k = rows_of(k, keys[i].begin, h),
+                             .v = rows_of(v, keys[i].begin, h),
+                             .out = writable_rows_of(out, queries[i].begin, h),
+                             .saved = saved_of(saved, slots[i], h)});
+    }
+    groups.emplace_back(call, std::move(group));
   }
-  run_heads(pointers_to(heads));
+  run_heads(pointers_to(groups));
   return {out, saved};
 }
 
@@ -305,47 +396,72 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
   const int64_t b = static_cast<int64_t>(queries.size()), size = call.r * padded(call.d);
   const Tensor projected = at::zeros({2, b, q.size(1), size}, at::kFloat);
   const std::vector<int64_t> slots = slots_of(keys, call.r);
-  std::vector<BackwardHead> heads;
-  for (const auto& [i, h] : heads_in_order) {
-    const Inputs in{.q = rows_of(q, queries[i].begin, h),
-                    .k = rows_of(k, keys[i].begin, h),
-                    .v = rows_of(v, keys[i].begin, h),
-                    .e = projection_of(e, h),
-                    .f = projection_of(f, h),
-                    .gradient = rows_of(gradient, queries[i].begin, h),
-                    .n_q = queries[i].count,
-                    .n_k = keys[i].count,
-                    .saved = saved_of(saved, slots[i], h)};
-    const int64_t share = (static_cast<int64_t>(i) * q.size(1) + h) * size;
-    const Outputs out{.grad_q = writable_rows_of(grad_q, queries[i].begin, h),
-                      .grad_k = writable_rows_of(grad_k, keys[i].begin, h),
-                      .grad_v = writable_rows_of(grad_v, keys[i].begin, h),
-                      .grad_projected_k = projected[0].mutable_data_ptr<float>() + share,
-                      .grad_projected_v = projected[1].mutable_data_ptr<float>() + share};
-    heads.emplace_back(call, in, out);
+  std::vector<BackwardGroup> groups;
+  for (const std::vector<Place>& places : grouped(heads_in_order, keys, is_shared(e, f))) {
+    const auto [i, first] = places.front();
+    const int64_t begin = (static_cast<int64_t>(i) * q.size(1) + first) * size;
+    Group group{.e = projection_of(e, first),
+                .f = projection_of(f, first),
+                .n_q = queries[i].count,
+                .n_k = keys[i].count,
+                .grad_projected_k = projected[0].mutable_data_ptr<float>() + begin,
+                .grad_projected_v = projected[1].mutable_data_ptr<float>() + begin};
+    for (const auto& [_, h] : places) {
+      group.heads.push_back({.q = rows_of(q, queries[i].begin, h),
+                             .k = rows_of(k, keys[i].begin, h),
+                             .v = rows_of(v, keys[i].begin, h),
+                             .gradient = rows_of(gradient, queries[i].begin, h),
+                             .grad_q = writable_rows_of(grad_q, queries[i].begin, h),
+                             .grad_k = writable_rows_of(grad_k, keys[i].begin, h),
+                             .grad_v = writable_rows_of(grad_v, keys[i].begin, h),
+                             .saved = saved_of(saved, slots[i], h)});
+    }
+    groups.emplace_back(call, std::move(group));
   }
-  run_heads(pointers_to(heads));
+  run_heads(pointers_to(groups));
   return {grad_q, grad_k, grad_v, projection_gradient(projected[0], k, e, keys, call.table),
           projection_gradient(projected[1], v, f, keys, call.table)};
 }
 
+namespace {
+
+// Calls task(sequence, its rows, parts [begin, end) that pass together, scratch) for all sequences and
+// parts of columns.
+void for_each_group(const std::vector<Rows>& sequences, int64_t parts, int64_t r, int64_t d,
+                    const kernels::Table& table,
+                    const std::function<void(int64_t, Rows, int64_t, int64_t, float*)>& task) {
+  const int64_t b = static_cast<int64_t>(sequences.size()), together = heads_together(b * parts);
+  const int64_t groups = (parts + together - 1) / together;
+  for_each_task(b * groups, table.project_scratch_floats(r, d, together),
+                [&](int64_t index, float* scratch) {
+                  const int64_t i = index / groups, begin = index % groups * together;
+                  const int64_t end = std::min(parts, begin + together);
+                  task(i, sequences[static_cast<size_t>(i)], begin, end, scratch);
+                });
+}
+
+}  // namespace
+
 Tensor project_sequences(const Tensor& x_any, const Tensor& e_any, const Tensor& offsets) {
   const Tensor x = split_columns(readable(x_any)), e = contiguous_rows(e_any);
   const std::vector<Rows> sequences = read_offsets(offsets);
-  const int64_t r = e.size(0), parts = x.size(1), d = x.size(2);
+  const int64_t r = e.size(0), parts = x.size(1), d = x.size(2), size = r * padded(d);
   const kernels::Table& table = table_for(x);
   const Tensor out = at::empty({r * static_cast<int64_t>(sequences.size()), parts, d}, x.options());
-  const int64_t scratch_floats = table.scratch_floats(r, d, 0);
-  for_each_task(static_cast<int64_t>(sequences.size()) * parts, scratch_floats,
-                [&](int64_t task, float* scratch) {
-                  const int64_t i = task / parts, part = task % parts;
-                  const Rows rows = sequences[static_cast<size_t>(i)];
-                  const Tensor y = buffer(r * padded(d)).zero_();
-                  table.project(projection_of(e, 0), r, rows_of(x, rows.begin, part), d,
-                                {0, rows.count}, y.mutable_data_ptr<float>(), scratch);
-                  table.narrow(y.mutable_data_ptr<float>(), r, d, {},
-                               writable_rows_of(out, i * r, part), scratch);
-                });
+  for_each_group(sequences, parts, r, d, table,
+                 [&](int64_t i, Rows rows, int64_t begin, int64_t end, float* scratch) {
+                   const Tensor sums = buffer((end - begin) * size).zero_();
+                   float* y = sums.mutable_data_ptr<float>();
+                   std::vector<kernels::Rows> columns;
+                   for (int64_t part = begin; part < end; ++part) {
+                     columns.push_back(rows_of(x, rows.begin, part));
+                   }
+                   table.project(projection_of(e, 0), r, columns.data(), end - begin, d,
+                                 {0, rows.count}, y, scratch);
+                   for (int64_t part = begin; part < end; ++part, y += size) {
+                     table.narrow(y, r, d, {}, writable_rows_of(out, i * r, part), scratch);
+                   }
+                 });
   return out.flatten(1);
 }
 
@@ -356,18 +472,22 @@ std::tuple<Tensor, Tensor> project_sequences_backward(const Tensor& gradient_any
   const Tensor gradient = split_columns(readable(gradient_any));
   const std::vector<Rows> sequences = read_offsets(offsets);
   const int64_t b = static_cast<int64_t>(sequences.size()), r = e.size(0);
-  const int64_t parts = x.size(1), d = x.size(2);
+  const int64_t parts = x.size(1), d = x.size(2), size = r * padded(d);
   const kernels::Table& table = table_for(x);
   const Tensor grad_x = at::empty(x.sizes(), x.options());
-  const Tensor grad_y = at::empty({b, parts, r * padded(d)}, at::kFloat);
-  for_each_task(b * parts, table.scratch_floats(r, d, 0), [&](int64_t task, float* scratch) {
-    const int64_t i = task / parts, part = task % parts;
-    const Rows rows = sequences[static_cast<size_t>(i)];
-    float* wide = grad_y.mutable_data_ptr<float>() + task * r * padded(d);
-    table.widen(rows_of(gradient, i * r, part), r, d, wide);
-    table.project_backward(projection_of(e, 0), r, wide, d, {0, rows.count},
-                           writable_rows_of(grad_x, rows.begin, part), scratch);
-  });
+  const Tensor grad_y = at::empty({b, parts, size}, at::kFloat);
+  for_each_group(sequences, parts, r, d, table,
+                 [&](int64_t i, Rows rows, int64_t begin, int64_t end, float* scratch) {
+                   float* wide = grad_y.mutable_data_ptr<float>() + (i * parts + begin) * size;
+                   std::vector<kernels::WritableRows> columns;
+                   for (int64_t part = begin; part < end; ++part) {
+                     table.widen(rows_of(gradient, i * r, part), r, d,
+                                 wide + (part - begin) * size);
+                     columns.push_back(writable_rows_of(grad_x, rows.begin, part));
+                   }
+                   table.project_backward(projection_of(e, 0), r, wide, end - begin, d,
+                                          {0, rows.count}, columns.data(), scratch);
+                 });
   return {grad_x.flatten(1), projection_gradient(grad_y, x, e, sequences, table)};
 }
 

@@ -108,6 +108,9 @@ class Kernels : public ::testing::TestWithParam<Setting> {
   std::vector<float> scratch(int64_t columns = r) const {
     return std::vector<float>(static_cast<size_t>(table_.scratch_floats(columns, d, taps)), NAN);
   }
+  std::vector<float> project_scratch(int64_t rows) const {
+    return std::vector<float>(static_cast<size_t>(table_.project_scratch_floats(rows, d, 2)), NAN);
+  }
   std::vector<float> packed(const std::vector<float>& k, const float* v,
                             int64_t columns = r) const {
     std::vector<float> memory(static_cast<size_t>(table_.packed_floats(columns, d, false)), NAN);
@@ -189,16 +192,22 @@ TEST_P(Kernels, CompressedChunksCombineToSoftmaxOverAllKeys) {
 }
 
 TEST_P(Kernels, ProjectSumsOverTheRowsOfItsChunks) {
-  const Memory e(setting_.element, r, n, n + 3, 1), x(setting_.element, n, d, stride, 2);
-  std::vector<float> y(static_cast<size_t>(r * padded(d)), 0.0F), memory = scratch();
+  const Memory e(setting_.element, r, n, n + 3, 1);
+  const Memory x[] = {{setting_.element, n, d, stride, 2}, {setting_.element, n, d, stride, 3}};
+  const Rows heads[] = {x[0].rows(), x[1].rows()};
+  const int64_t size = r * padded(d);
+  std::vector<float> y(static_cast<size_t>(2 * size), 0.0F), memory = project_scratch(r);
   for (const Chunk chunk : {Chunk{0, 65}, Chunk{65, n}}) {
-    table_.project(e.rows(), r, x.rows(), d, chunk, y.data(), memory.data());
+    table_.project(e.rows(), r, heads, 2, d, chunk, y.data(), memory.data());
   }
-  for (int64_t i = 0; i < r; ++i) {
-    for (int64_t c = 0; c < d; ++c) {
-      double expected = 0;
-      for (int64_t j = 0; j < n; ++j) expected += e.at(i, j) * x.at(j, c);
-      ASSERT_NEAR(cell(y, i, c, d), expected, 20 * tolerance(setting_)) << i << " " << c;
+  for (int64_t h = 0; h < 2; ++h) {
+    const std::vector<float> of_head(y.begin() + h * size, y.begin() + (h + 1) * size);
+    for (int64_t i = 0; i < r; ++i) {
+      for (int64_t c = 0; c < d; ++c) {
+        double expected = 0;
+        for (int64_t j = 0; j < n; ++j) expected += e.at(i, j) * x[h].at(j, c);
+        ASSERT_NEAR(cell(of_head, i, c, d), expected, 20 * tolerance(setting_)) << i << " " << c;
+      }
     }
   }
 }
@@ -206,21 +215,25 @@ TEST_P(Kernels, ProjectSumsOverTheRowsOfItsChunks) {
 TEST_P(Kernels, ProjectBackwardIsTheTransposeTimesTheGradient) {
   for (const int64_t rows : {int64_t{3}, r}) {
     const Memory e(setting_.element, rows, n, n + 3, 1);
-    Memory got(setting_.element, n, d, stride, 2);
-    const std::vector<float> gradient = padded_normal(rows, d, 3);
-    std::vector<float> memory = scratch();
+    Memory got[] = {{setting_.element, n, d, stride, 2}, {setting_.element, n, d, stride, 3}};
+    const WritableRows heads[] = {got[0].writable(), got[1].writable()};
+    const std::vector<float> gradient = padded_normal(2 * rows, d, 3);  // of one head and the other
+    std::vector<float> memory = project_scratch(rows);
     for (const Chunk chunk : {Chunk{0, 64}, Chunk{64, 71}, Chunk{71, n}}) {
-      table_.project_backward(e.rows(), rows, gradient.data(), d, chunk, got.writable(),
-                              memory.data());
+      table_.project_backward(e.rows(), rows, gradient.data(), 2, d, chunk, heads, memory.data());
     }
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t c = 0; c < d; ++c) {
-        double expected = 0;
-        for (int64_t j = 0; j < rows; ++j) expected += e.at(j, i) * cell(gradient, j, c, d);
-        ASSERT_NEAR(got.at(i, c), expected, 2 * tolerance(setting_)) << rows << " " << i;
+    for (int64_t h = 0; h < 2; ++h) {
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t c = 0; c < d; ++c) {
+          double expected = 0;
+          for (int64_t j = 0; j < rows; ++j) {
+            expected += e.at(j, i) * cell(gradient, h * rows + j, c, d);
+          }
+          ASSERT_NEAR(got[h].at(i, c), expected, 2 * tolerance(setting_)) << rows << " " << i;
+        }
       }
+      EXPECT_TRUE(got[h].gaps_untouched(n));
     }
-    EXPECT_TRUE(got.gaps_untouched(n));
   }
 }
 
@@ -316,10 +329,18 @@ TEST_P(Kernels, KeepToTheMemoryThatTheyAskFor) {
         table_.filter_gradient(x.rows(), convolution, size, all, taps_sum.data(), memory.data());
         table_.widen(x.rows(), rows, size, long_rows.data());
         table_.narrow(long_rows.data(), rows, size, convolution, y.writable(), memory.data());
-        table_.project(e.rows(), m, x.rows(), size, all, sum.data(), memory.data());
-        table_.project_backward(e.rows(), m, sum.data(), size, all, y.writable(), memory.data());
-        table_.projection_gradient(sum.data(), m, x.rows(), size, all, grad_e.data(), padded(rows),
-                                   memory.data());
+        for (const int64_t heads : {1, 3}) {
+          Guarded projecting(table_.project_scratch_floats(m, size, heads)), sums(heads * wide);
+          const std::vector<Rows> from(3, x.rows());
+          const std::vector<WritableRows> to(3, y.writable());
+          table_.project(e.rows(), m, from.data(), heads, size, all, sums.data(),
+                         projecting.data());
+          table_.project_backward(e.rows(), m, sums.data(), heads, size, all, to.data(),
+                                  projecting.data());
+          table_.projection_gradient(sums.data(), m, x.rows(), size, all, grad_e.data(),
+                                     padded(rows), projecting.data());
+          ASSERT_TRUE(projecting.kept() && sums.kept()) << "d " << size << ", r " << m;
+        }
         for (const Guarded* guarded :
              {&right, &state, &memory, &sum, &other, &delta, &taps_sum, &grad_e, &long_rows}) {
           ASSERT_TRUE(guarded->kept()) << "d " << size << ", r " << m << ", taps " << width;

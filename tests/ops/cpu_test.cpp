@@ -25,72 +25,90 @@ using testing::AttentionCase;
 using Tensors = std::vector<Tensor>;
 
 const AttentionCase kLong = {{4500, 100, 2049}, 2, 16, 24};
+const AttentionCase kManyHeads = {{4500, 100, 2049}, 6, 16, 24};
+const AttentionCase kVeryLong = {{40000}, 2, 16, 24};
 
-using Attend = Tensor (*)(const Tensors& x);
+using Attend = Tensor (*)(const AttentionCase& shape, const Tensors& x);
 
-Tensor nystrom(const Tensors& x) {
-  return nystrom_attention(x[0], x[1], x[2], kLong.offsets(), {.landmarks = kLong.m, .conv = 5},
+Tensor nystrom(const AttentionCase& shape, const Tensors& x) {
+  return nystrom_attention(x[0], x[1], x[2], shape.offsets(), {.landmarks = shape.m, .conv = 5},
                            x[3]);
 }
-Tensor linformer(const Tensors& x) {
-  return linformer_attention(x[0], x[1], x[2], x[3], x[4], kLong.offsets());
+Tensor linformer(const AttentionCase& shape, const Tensors& x) {
+  return linformer_attention(x[0], x[1], x[2], x[3], x[4], shape.offsets());
 }
 
-Tensors nystrom_inputs() {
-  return {kLong.random(1), kLong.random(2), kLong.random(3), kLong.filter(4, 5)};
+Tensors nystrom_inputs(const AttentionCase& shape) {
+  return {shape.random(1), shape.random(2), shape.random(3), shape.filter(4, 5)};
 }
-Tensors linformer_inputs() {
-  return {kLong.random(1), kLong.random(2), kLong.random(3), kLong.projection(4),
-          kLong.projection(5)};
+Tensors linformer_inputs(const AttentionCase& shape) {
+  return {shape.random(1), shape.random(2), shape.random(3), shape.projection(4),
+          shape.projection(5)};
 }
 
 // The output and the gradients of all inputs.
-Tensors run(Attend attend, const Tensors& inputs, at::ScalarType dtype) {
+Tensors run(Attend attend, const AttentionCase& shape, const Tensors& inputs,
+            at::ScalarType dtype) {
   Tensors x;
   for (const Tensor& input : inputs) x.push_back(input.to(dtype).requires_grad_());
-  const Tensor out = attend(x);
-  Tensors results = torch::autograd::grad({out}, x, {kLong.random(6).to(dtype)});
+  const Tensor out = attend(shape, x);
+  Tensors results = torch::autograd::grad({out}, x, {shape.random(6).to(dtype)});
   results.push_back(out);
   return results;
 }
 
-void expect_close(Attend attend, const Tensors& inputs) {
-  const Tensors got = run(attend, inputs, at::kFloat), oracle = run(attend, inputs, at::kDouble);
+void expect_close(Attend attend, const AttentionCase& shape, const Tensors& inputs) {
+  const Tensors got = run(attend, shape, inputs, at::kFloat);
+  const Tensors oracle = run(attend, shape, inputs, at::kDouble);
   for (size_t i = 0; i < got.size(); ++i) {
     EXPECT_LE(testing::max_error(got[i], oracle[i]), 2e-5 * testing::largest(oracle[i])) << i;
   }
 }
 
-void expect_same_bits_on_any_threads(Attend attend, const Tensors& inputs, at::ScalarType dtype) {
+void expect_same_bits_on_any_threads(Attend attend, const AttentionCase& shape,
+                                     const Tensors& inputs) {
   const int threads = at::get_num_threads();
-  at::set_num_threads(1);
-  const Tensors one = run(attend, inputs, dtype);
-  at::set_num_threads(3);
-  const Tensors three = run(attend, inputs, dtype);
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    at::set_num_threads(1);
+    const Tensors one = run(attend, shape, inputs, dtype);
+    for (const int more : {3, 8}) {
+      at::set_num_threads(more);
+      const Tensors many = run(attend, shape, inputs, dtype);
+      for (size_t i = 0; i < one.size(); ++i) {
+        EXPECT_TRUE(at::equal(one[i], many[i])) << i << ", " << more << " threads";
+      }
+    }
+  }
   at::set_num_threads(threads);
-  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], three[i])) << i;
 }
 
-TEST(Chunks, OfALongSequenceAddUpInNystrom) { expect_close(nystrom, nystrom_inputs()); }
+TEST(Chunks, OfALongSequenceAddUpInNystrom) { expect_close(nystrom, kLong, nystrom_inputs(kLong)); }
 
 // The one of 4,500 tokens has three chunks of queries that add to the gradients of all its keys.
-Tensor mostly_exact(const Tensors& x) {
-  return nystrom_attention(x[0], x[1], x[2], kLong.offsets(),
-                           {.landmarks = kLong.m, .exact_up_to = 4500, .conv = 5}, x[3]);
+Tensor mostly_exact(const AttentionCase& shape, const Tensors& x) {
+  return nystrom_attention(x[0], x[1], x[2], shape.offsets(),
+                           {.landmarks = shape.m, .exact_up_to = 4500, .conv = 5}, x[3]);
 }
 
-TEST(Chunks, OfALongExactSequenceAddUpInNystrom) { expect_close(mostly_exact, nystrom_inputs()); }
+TEST(Chunks, OfALongExactSequenceAddUpInNystrom) {
+  expect_close(mostly_exact, kLong, nystrom_inputs(kLong));
+}
 
-TEST(Chunks, OfALongSequenceAddUpInLinformer) { expect_close(linformer, linformer_inputs()); }
+TEST(Chunks, OfALongSequenceAddUpInLinformer) {
+  expect_close(linformer, kLong, linformer_inputs(kLong));
+}
+
+TEST(Chunks, OfAVeryLongSequenceShareSumsInLinformer) {
+  expect_close(linformer, kVeryLong, linformer_inputs(kVeryLong));
+}
 
 TEST(Threads, DoNotChangeTheBitsOfNystrom) {
-  expect_same_bits_on_any_threads(nystrom, nystrom_inputs(), at::kFloat);
-  expect_same_bits_on_any_threads(nystrom, nystrom_inputs(), at::kBFloat16);
+  expect_same_bits_on_any_threads(nystrom, kLong, nystrom_inputs(kLong));
 }
 
+// How many heads pass together depends on the threads.
 TEST(Threads, DoNotChangeTheBitsOfLinformer) {
-  expect_same_bits_on_any_threads(linformer, linformer_inputs(), at::kFloat);
-  expect_same_bits_on_any_threads(linformer, linformer_inputs(), at::kBFloat16);
+  expect_same_bits_on_any_threads(linformer, kManyHeads, linformer_inputs(kManyHeads));
 }
 
 // LibTorch's parallel_for is silently serial where OpenMP was not compiled in.

@@ -30,9 +30,8 @@ static int64_t scratch_floats(int64_t r, int64_t d, int64_t taps) {
   const int64_t rp = padded(r + 1), dp = padded(d), tile = tile_rows<Operands>(r);
   const int64_t attending = tile * (7 * dp + 2 * rp + 16) + padded(tile) * rp +
                             2 * (tile + taps + 1) * dp + (kBandRows + 2) * padded(taps + kBandRows);
-  const int64_t projecting = 2 * rp * (kProjectRows + dp) + 3 * kProjectRows * dp;
   const int64_t convolving = 3 * (64 + taps) * dp + (kBandRows + 2) * padded(taps + kBandRows);
-  return (attending > projecting ? attending : projecting) + convolving;
+  return attending + convolving;
 }
 
 static int64_t inverse_scratch_floats(int64_t m, int64_t d) {
@@ -44,6 +43,7 @@ static constexpr Table table_of() {
   using Element = typename Operands::Element;
   return {
       .scratch_floats = scratch_floats<Operands>,
+      .project_scratch_floats = project_scratch_floats,
       .inverse_scratch_floats = inverse_scratch_floats,
       .means = means<Element>,
       .add_means_gradient = add_means_gradient<Element>,

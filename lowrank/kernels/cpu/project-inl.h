@@ -47,8 +47,17 @@ static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t en
   return Operands::left_transposed(wide, r, kProjectRows, transposed);
 }
 
+// Note [Heads together]
+// The heads of a sequence share e: each part of it, read once and once made an operand, serves them all
+// while it is in the caches.
+static int64_t project_scratch_floats(int64_t r, int64_t d, int64_t heads) {
+  const int64_t rp = padded(r + 1), dp = padded(d);
+  return 2 * rp * kProjectRows + heads * rp * dp + 3 * kProjectRows * dp;
+}
+
 template <class Operands>
-static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y, float* scratch) {
+static void project(Rows e, int64_t r, const Rows* x, int64_t heads, int64_t d, Chunk chunk,
+                    float* y, float* scratch) {
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
@@ -58,34 +67,44 @@ static void project(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y,
   float* rows_right = arena.take(kProjectRows * dp);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+    const int64_t depth = (end - begin + Operands::kPack - 1) / Operands::kPack;
     const Left left = left_columns<Operands>(e, r, begin, end, wide);
-    const Unit* right = Operands::right_rows(x, end, d, begin, end, rows_right);
-    multiply<Type>(
-        r, dp, (end - begin + Operands::kPack - 1) / Operands::kPack, left, right, dp, y, dp, true,
-        {{stream_of<Element>(columns_from<Element>(e, end).at, e.stride, 0, kProjectRows),
-          stream_of<Element>(x.at, x.stride, end, d)}});
+    const Stream next_of_e =
+        stream_of<Element>(columns_from<Element>(e, end).at, e.stride, 0, kProjectRows);
+    for (int64_t h = 0; h < heads; ++h) {
+      const bool last = h + 1 == heads;
+      const Rows next = last ? x[0] : x[h + 1];
+      const Stream next_of_x = stream_of<Element>(next.at, next.stride, last ? end : begin, d);
+      const Unit* right = Operands::right_rows(x[h], end, d, begin, end, rows_right);
+      multiply<Type>(r, dp, depth, left, right, dp, y + h * r * dp, dp, true,
+                     {{next_of_x, last ? next_of_e : Stream{}}});
+    }
   }
 }
 
 template <class Operands>
-static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t d, Chunk chunk,
-                             WritableRows grad_x, float* scratch) {
+static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t heads, int64_t d,
+                             Chunk chunk, const WritableRows* grad_x, float* scratch) {
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
-  const int64_t dp = padded(d);
+  const int64_t dp = padded(d), depth = (r + Operands::kPack - 1) / Operands::kPack;
   Arena arena(scratch);
   float* wide = arena.take((r + 1) * kProjectRows);
   float* transposed = arena.take(padded(r + 1) * kProjectRows);
-  float* grad_right = arena.take((r + 1) * dp);
   float* values = arena.take(kProjectRows * dp);
-  const Unit* right = Operands::right_floats(grad_y, r, d, grad_right);
+  float* rights = arena.take(heads * (r + 1) * dp);
+  for (int64_t h = 0; h < heads; ++h) {
+    Operands::right_floats(grad_y + h * r * dp, r, d, rights + h * (r + 1) * dp);
+  }
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
     const Left left = left_transposed_columns<Operands>(e, r, begin, end, wide, transposed);
-    multiply<Type>(end - begin, dp, (r + Operands::kPack - 1) / Operands::kPack, left, right, dp,
-                   values, dp, false, {{stream_of<Element>(grad_x.at, grad_x.stride, begin, d)}});
-    write_rows<Element>(values, d, begin, end, grad_x);
+    for (int64_t h = 0; h < heads; ++h) {
+      multiply<Type>(end - begin, dp, depth, left, units(rights + h * (r + 1) * dp), dp, values, dp,
+                     false, {{stream_of<Element>(grad_x[h].at, grad_x[h].stride, begin, d)}});
+      write_rows<Element>(values, d, begin, end, grad_x[h]);
+    }
   }
 }
 

@@ -57,9 +57,10 @@ struct Compressed {
 };
 
 struct Table {
-  // The scratch memory, in floats, that any of the kernels below needs; those of A and Z have their
-  // own.
+  // The scratch memory, in floats, that any of the kernels below needs; those of projections and of A
+  // and Z have their own.
   int64_t (*scratch_floats)(int64_t r, int64_t d, int64_t taps);
+  int64_t (*project_scratch_floats)(int64_t r, int64_t d, int64_t heads);
   int64_t (*inverse_scratch_floats)(int64_t m, int64_t d);
 
   // The means [m, padded(d)] of m consecutive segments of x [n, d], n >= m; the first n mod m have
@@ -103,11 +104,12 @@ struct Table {
   void (*filter_gradient)(Rows gradient, const Convolution& convolution, int64_t d, Chunk chunk,
                           float* filter, float* scratch);
 
-  // y [r, padded(d)] += e[:, chunk] x[chunk], e [r, columns].
-  void (*project)(Rows e, int64_t r, Rows x, int64_t d, Chunk chunk, float* y, float* scratch);
-  // grad_x[chunk] = e[:, chunk]^T grad_y.
-  void (*project_backward)(Rows e, int64_t r, const float* grad_y, int64_t d, Chunk chunk,
-                           WritableRows grad_x, float* scratch);
+  // y [heads, r, padded(d)] += e[:, chunk] x[chunk], e [r, columns], each head's x its own rows.
+  void (*project)(Rows e, int64_t r, const Rows* x, int64_t heads, int64_t d, Chunk chunk, float* y,
+                  float* scratch);
+  // grad_x[chunk] = e[:, chunk]^T grad_y, of as many heads.
+  void (*project_backward)(Rows e, int64_t r, const float* grad_y, int64_t heads, int64_t d,
+                           Chunk chunk, const WritableRows* grad_x, float* scratch);
   // grad_e [r, .] += grad_y x[chunk]^T, its rows `stride` apart and with room for padded(chunk).
   void (*projection_gradient)(const float* grad_y, int64_t r, Rows x, int64_t d, Chunk chunk,
                               float* grad_e, int64_t stride, float* scratch);
