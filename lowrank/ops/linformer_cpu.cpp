@@ -101,7 +101,9 @@ class LinformerGroup : public Head {
   // Adds the pairs of all shares into the first.
   void add_shares(int64_t count, const Matrices& shares) const {
     for (size_t i = 2; i < 2 * static_cast<size_t>(count); ++i) {
-      for (int64_t j = 0; j < size_; ++j) shares[i % 2][j] += shares[i][j];
+      float* sum = shares[i % 2];
+      const float* more = shares[i];
+      for (int64_t j = 0; j < size_; ++j) sum[j] += more[j];
     }
   }
 
@@ -245,10 +247,9 @@ class BackwardGroup : public LinformerGroup {
 
   void add_query_shares() {
     add_shares(shares_of(group_.n_q), query_shares_);
-    for (int64_t j = 0; j < size_; ++j) {
-      group_.grad_projected_k[j] = query_shares_[0][j] * call_.scale;
-      group_.grad_projected_v[j] = query_shares_[1][j];
-    }
+    const float *grad_k = query_shares_[0], *grad_v = query_shares_[1];
+    for (int64_t j = 0; j < size_; ++j) group_.grad_projected_k[j] = grad_k[j] * call_.scale;
+    std::copy_n(grad_v, size_, group_.grad_projected_v);
     query_shares_ = Matrices();
   }
 
