@@ -10,9 +10,10 @@
 #include "lowrank/kernels/cpu/table.h"
 #include "lowrank/ops/tasks.h"
 
-// How the kernels' work is split over ATen's threads. One head of one sequence goes through phases;
-// a phase is a number of tasks that may run at once, each a chunk of rows. Chunks have a fixed
-// length, so that the bits depend neither on the number of threads nor on the rest of the batch.
+// How the kernels' work is split over ATen's threads. One head of one sequence, or a few that share a
+// matrix, goes through phases; a phase is a number of tasks that may run at once, each a chunk of
+// rows. Chunks have a fixed length, so that the bits depend neither on the number of threads nor on
+// the rest of the batch.
 namespace lowrank::cpu {
 
 // Rows of a sequence in one chunk.
@@ -49,7 +50,7 @@ class Matrices {
 void for_each_task(int64_t count, int64_t scratch_floats,
                    const std::function<void(int64_t i, float* scratch)>& task);
 
-// One head of one sequence on its way.
+// One head of one sequence on its way, or a few together.
 class Head {
  public:
   virtual ~Head() = default;
