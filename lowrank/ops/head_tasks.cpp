@@ -42,14 +42,14 @@ int64_t largest_scratch(const std::vector<Head*>& heads) {
 
 }  // namespace
 
-void run_heads(const std::vector<Head*>& heads) {
+void run_heads(const std::vector<Head*>& heads, int64_t together) {
   std::vector<Head*> whole, parted;
   for (Head* head : heads) {
     bool one_task = true;
     for (int64_t phase = 0; phase < head->phases(); ++phase) one_task &= head->tasks(phase) <= 1;
     (one_task ? whole : parted).push_back(head);
   }
-  const size_t group = 2 * static_cast<size_t>(at::get_num_threads());
+  const size_t group = static_cast<size_t>(at::get_num_threads()) * (together > 1 ? 1 : 2);
   for (size_t begin = 0; begin < parted.size(); begin += group) {
     const size_t end = std::min(parted.size(), begin + group);
     const int64_t phases = parted[begin]->phases();

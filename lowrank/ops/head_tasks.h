@@ -63,8 +63,9 @@ class Head {
 };
 
 // Takes all heads through all phases. Those of one task a phase run from start to end on one thread,
-// the others a few at a time, so that few buffers are alive.
-void run_heads(const std::vector<Head*>& heads);
+// the others a few at a time, so that few buffers are alive: two for each thread, or one, where each
+// is several `together`.
+void run_heads(const std::vector<Head*>& heads, int64_t together = 1);
 
 template <class HeadType>
 std::vector<Head*> pointers_to(std::vector<HeadType>& heads) {

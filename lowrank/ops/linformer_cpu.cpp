@@ -293,6 +293,13 @@ std::vector<std::vector<Place>> grouped(const std::vector<Place>& places,
   return groups;
 }
 
+int64_t largest(const std::vector<std::vector<Place>>& groups) {
+  int64_t heads = 0;
+  for (const std::vector<Place>& group : groups)
+    heads = std::max<int64_t>(heads, std::ssize(group));
+  return heads;
+}
+
 // Note [Gradient of E]
 // E's gradient sums over the batch, and over the heads that share E. Each block of its columns is
 // one task, which adds the sequences and heads in their order, so that the bits do not depend on
@@ -362,7 +369,8 @@ std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q_any, const Tensor
   const Tensor saved = save ? linformer_saved_like(q, k, e, offsets).zero_() : Tensor();
   const std::vector<int64_t> slots = slots_of(keys, call.r);
   std::vector<ForwardGroup> groups;
-  for (const std::vector<Place>& places : grouped(heads_in_order, keys, is_shared(e, f))) {
+  const auto places_in_groups = grouped(heads_in_order, keys, is_shared(e, f));
+  for (const std::vector<Place>& places : places_in_groups) {
     const auto [i, first] = places.front();
     Group group{.e = projection_of(e, first),
                 .f = projection_of(f, first),
@@ -377,7 +385,7 @@ std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q_any, const Tensor
     }
     groups.emplace_back(call, std::move(group));
   }
-  run_heads(pointers_to(groups));
+  run_heads(pointers_to(groups), largest(places_in_groups));
   return {out, saved};
 }
 
@@ -398,7 +406,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
   const Tensor projected = at::zeros({2, b, q.size(1), size}, at::kFloat);
   const std::vector<int64_t> slots = slots_of(keys, call.r);
   std::vector<BackwardGroup> groups;
-  for (const std::vector<Place>& places : grouped(heads_in_order, keys, is_shared(e, f))) {
+  const auto places_in_groups = grouped(heads_in_order, keys, is_shared(e, f));
+  for (const std::vector<Place>& places : places_in_groups) {
     const auto [i, first] = places.front();
     const int64_t begin = (static_cast<int64_t>(i) * q.size(1) + first) * size;
     Group group{.e = projection_of(e, first),
@@ -419,7 +428,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
     }
     groups.emplace_back(call, std::move(group));
   }
-  run_heads(pointers_to(groups));
+  run_heads(pointers_to(groups), largest(places_in_groups));
   return {grad_q, grad_k, grad_v, projection_gradient(projected[0], k, e, keys, call.table),
           projection_gradient(projected[1], v, f, keys, call.table)};
 }
