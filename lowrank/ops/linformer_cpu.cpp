@@ -293,6 +293,15 @@ std::vector<std::vector<Place>> grouped(const std::vector<Place>& places,
   return groups;
 }
 
+// The group that begins with head `first` of sequence i, without its heads yet.
+Group group_at(size_t i, int64_t first, const Tensor& e, const Tensor& f,
+               const std::vector<Rows>& queries, const std::vector<Rows>& keys) {
+  return {.e = projection_of(e, first),
+          .f = projection_of(f, first),
+          .n_q = queries[i].count,
+          .n_k = keys[i].count};
+}
+
 int64_t largest(const std::vector<std::vector<Place>>& groups) {
   int64_t heads = 0;
   for (const std::vector<Place>& group : groups)
@@ -372,10 +381,7 @@ std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q_any, const Tensor
   const auto places_in_groups = grouped(heads_in_order, keys, is_shared(e, f));
   for (const std::vector<Place>& places : places_in_groups) {
     const auto [i, first] = places.front();
-    Group group{.e = projection_of(e, first),
-                .f = projection_of(f, first),
-                .n_q = queries[i].count,
-                .n_k = keys[i].count};
+    Group group = group_at(i, first, e, f, queries, keys);
     for (const auto& [_, h] : places) {
       group.heads.push_back({.q = rows_of(q, queries[i].begin, h),
                              .k = rows_of(k, keys[i].begin, h),
@@ -410,12 +416,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
   for (const std::vector<Place>& places : places_in_groups) {
     const auto [i, first] = places.front();
     const int64_t begin = (static_cast<int64_t>(i) * q.size(1) + first) * size;
-    Group group{.e = projection_of(e, first),
-                .f = projection_of(f, first),
-                .n_q = queries[i].count,
-                .n_k = keys[i].count,
-                .grad_projected_k = projected[0].mutable_data_ptr<float>() + begin,
-                .grad_projected_v = projected[1].mutable_data_ptr<float>() + begin};
+    Group group = group_at(i, first, e, f, queries, keys);
+    group.grad_projected_k = projected[0].mutable_data_ptr<float>() + begin;
+    group.grad_projected_v = projected[1].mutable_data_ptr<float>() + begin;
     for (const auto& [_, h] : places) {
       group.heads.push_back({.q = rows_of(q, queries[i].begin, h),
                              .k = rows_of(k, keys[i].begin, h),
