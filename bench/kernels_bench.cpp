@@ -171,7 +171,7 @@ std::vector<Kernel> all_kernels() {
        }},
       {"project", wide,
        [](W w, int64_t h) {
-         const Rows heads[] = {w.k.rows(h), w.k.rows(h + 1), w.k.rows(h + 2)};
+         const Rows heads[kTogether] = {w.k.rows(h), w.k.rows(h + 1), w.k.rows(h + 2)};
          w.t.project(w.e.rows(), kProjected, heads, kTogether, kSize, kAll, w.sums.at(),
                      w.project_scratch.at());
        },
@@ -187,8 +187,8 @@ std::vector<Kernel> all_kernels() {
        }},
       {"project_backward", wide,
        [](W w, int64_t h) {
-         const WritableRows heads[] = {w.out.writable(h), w.out.writable(h + 1),
-                                       w.out.writable(h + 2)};
+         const WritableRows heads[kTogether] = {w.out.writable(h), w.out.writable(h + 1),
+                                                w.out.writable(h + 2)};
          w.t.project_backward(w.e.rows(), kProjected, w.sums.at(), kTogether, kSize, kAll, heads,
                               w.project_scratch.at());
        },

@@ -5,8 +5,9 @@
 All contestants of a table take the same random inputs in interleaved rounds. A row gives the median, the ratio of the
 peer's time to ours (median and quartiles of the rounds' ratios), the error against the same formula in float64, and the
 share of this machine's floor: the operations of the formula at the rates that machine_peaks measures here, at their best
-and in the same rounds (the median of its own). Two entries of ours in the same rounds give the noise (A/A). A contestant whose error is over the tolerance is named and gets no ratio.
-With backward, "kept" is what autograd keeps from the forward, q, k and v included.
+and in the same rounds (the median of its own). Two entries of ours in the same rounds give the noise (A/A). A contestant
+whose error is over the tolerance is named and gets no ratio. With backward, "kept" is what autograd keeps from the forward,
+q, k and v included.
 
     pip install transformers nystrom-attention linformer openvino        # those that you want to see
     bench/peers.py [--n 1024,4096] [--dtype float32,bfloat16] [--passes forward,backward] [--rounds 15]

@@ -17,6 +17,10 @@ kernels::Chunk chunk(int64_t rows, int64_t index) {
   return {index * kChunkRows, std::min(rows, (index + 1) * kChunkRows)};
 }
 
+void add(int64_t count, const float* x, float* sum) {
+  for (int64_t i = 0; i < count; ++i) sum[i] += x[i];
+}
+
 Tensor buffer(int64_t floats) { return at::empty({floats}, at::kFloat); }
 
 void for_each_task(int64_t count, int64_t scratch_floats,
@@ -42,14 +46,15 @@ int64_t largest_scratch(const std::vector<Head*>& heads) {
 
 }  // namespace
 
-void run_heads(const std::vector<Head*>& heads, int64_t together) {
+void run_heads(const std::vector<Head*>& heads) {
   std::vector<Head*> whole, parted;
   for (Head* head : heads) {
     bool one_task = true;
     for (int64_t phase = 0; phase < head->phases(); ++phase) one_task &= head->tasks(phase) <= 1;
     (one_task ? whole : parted).push_back(head);
   }
-  const size_t group = static_cast<size_t>(at::get_num_threads()) * (together > 1 ? 1 : 2);
+  const bool single = !parted.empty() && parted.front()->heads() == 1;
+  const size_t group = static_cast<size_t>(at::get_num_threads()) * (single ? 2 : 1);
   for (size_t begin = 0; begin < parted.size(); begin += group) {
     const size_t end = std::min(parted.size(), begin + group);
     const int64_t phases = parted[begin]->phases();

@@ -45,6 +45,9 @@ class Matrices {
   std::vector<int64_t> begins_;
 };
 
+// sum += x, of `count` floats.
+void add(int64_t count, const float* x, float* sum);
+
 // Calls task(i, scratch) for i < count on ATen's threads, in this order as threads get free.
 // `scratch` is a thread's own, of that many floats.
 void for_each_task(int64_t count, int64_t scratch_floats,
@@ -58,14 +61,16 @@ class Head {
   virtual int64_t tasks(int64_t phase) const = 0;
   virtual void run(int64_t phase, int64_t task, float* scratch) = 0;
   virtual int64_t scratch_floats() const = 0;
+  // How many heads this is.
+  virtual int64_t heads() const { return 1; }
   // Frees the buffers of a head that is through.
   virtual void release() = 0;
 };
 
 // Takes all heads through all phases. Those of one task a phase run from start to end on one thread,
 // the others a few at a time, so that few buffers are alive: two for each thread, or one, where each
-// is several `together`.
-void run_heads(const std::vector<Head*>& heads, int64_t together = 1);
+// is several heads.
+void run_heads(const std::vector<Head*>& heads);
 
 template <class HeadType>
 std::vector<Head*> pointers_to(std::vector<HeadType>& heads) {

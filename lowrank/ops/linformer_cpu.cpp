@@ -35,6 +35,8 @@ struct HeadMemory {
   kernels::Rows q, k, v, gradient = {};
   kernels::WritableRows out = {}, grad_q = {}, grad_k = {}, grad_v = {};
   float* saved = nullptr;  // E k and F v [2, r, d], from the forward to the backward
+  // [r, padded(d)], those of the sequence's next head behind them.
+  float *grad_projected_k = nullptr, *grad_projected_v = nullptr;
 };
 
 // Heads of one sequence that pass together, as they share e and f (see Note [Heads together] in
@@ -42,8 +44,7 @@ struct HeadMemory {
 struct Group {
   kernels::Rows e, f;
   int64_t n_q, n_k;
-  std::vector<HeadMemory> heads = {};
-  float *grad_projected_k = nullptr, *grad_projected_v = nullptr;  // [heads, r, padded(d)]
+  std::vector<HeadMemory> heads;
 
   bool is_saved() const { return heads.front().saved != nullptr; }
 };
@@ -76,6 +77,8 @@ class LinformerGroup : public Head {
                     t_.project_scratch_floats(call_.r, call_.d, heads_));
   }
 
+  int64_t heads() const override { return heads_; }
+
  protected:
   // E k and F v of each share of the keys, all heads of each.
   void reserve_projected(int64_t shares) {
@@ -101,10 +104,16 @@ class LinformerGroup : public Head {
   // Adds the pairs of all shares into the first.
   void add_shares(int64_t count, const Matrices& shares) const {
     for (size_t i = 2; i < 2 * static_cast<size_t>(count); ++i) {
-      float* sum = shares[i % 2];
-      const float* more = shares[i];
-      for (int64_t j = 0; j < size_; ++j) sum[j] += more[j];
+      add(size_, shares[i], shares[i % 2]);
     }
+  }
+
+  // The rows of each head.
+  template <class RowsType>
+  std::vector<RowsType> rows_of_heads(RowsType HeadMemory::*x) const {
+    std::vector<RowsType> rows;
+    for (const HeadMemory& head : group_.heads) rows.push_back(head.*x);
+    return rows;
   }
 
   kernels::Packed packed(size_t head) const { return {call_.r, call_.d, packed_[head]}; }
@@ -131,10 +140,9 @@ class LinformerGroup : public Head {
  private:
   void project(kernels::Rows e, kernels::Rows HeadMemory::*x, int64_t task, float* y,
                float* scratch) {
-    std::vector<kernels::Rows> rows;
-    for (const HeadMemory& head : group_.heads) rows.push_back(head.*x);
     std::fill_n(y, size_, 0.0F);
-    t_.project(e, call_.r, rows.data(), heads_, call_.d, share(group_.n_k, task), y, scratch);
+    t_.project(e, call_.r, rows_of_heads(x).data(), heads_, call_.d, share(group_.n_k, task), y,
+               scratch);
   }
 };
 
@@ -248,22 +256,22 @@ class BackwardGroup : public LinformerGroup {
   void add_query_shares() {
     add_shares(shares_of(group_.n_q), query_shares_);
     const float *grad_k = query_shares_[0], *grad_v = query_shares_[1];
-    for (int64_t j = 0; j < size_; ++j) group_.grad_projected_k[j] = grad_k[j] * call_.scale;
-    std::copy_n(grad_v, size_, group_.grad_projected_v);
+    const HeadMemory& first = group_.heads.front();
+    for (int64_t j = 0; j < size_; ++j) first.grad_projected_k[j] = grad_k[j] * call_.scale;
+    std::copy_n(grad_v, size_, first.grad_projected_v);
     query_shares_ = Matrices();
   }
 
   void differentiate_keys(int64_t task, float* scratch) {
-    differentiate(group_.e, group_.grad_projected_k, &HeadMemory::grad_k, task, scratch);
-    differentiate(group_.f, group_.grad_projected_v, &HeadMemory::grad_v, task, scratch);
+    const HeadMemory& first = group_.heads.front();
+    differentiate(group_.e, first.grad_projected_k, &HeadMemory::grad_k, task, scratch);
+    differentiate(group_.f, first.grad_projected_v, &HeadMemory::grad_v, task, scratch);
   }
 
   void differentiate(kernels::Rows e, const float* grad_y, kernels::WritableRows HeadMemory::*x,
                      int64_t task, float* scratch) {
-    std::vector<kernels::WritableRows> rows;
-    for (const HeadMemory& head : group_.heads) rows.push_back(head.*x);
-    t_.project_backward(e, call_.r, grad_y, heads_, call_.d, chunk(group_.n_k, task), rows.data(),
-                        scratch);
+    t_.project_backward(e, call_.r, grad_y, heads_, call_.d, chunk(group_.n_k, task),
+                        rows_of_heads(x).data(), scratch);
   }
 
   Matrices query_shares_;
@@ -277,36 +285,33 @@ int64_t heads_together(int64_t tasks) {
 
 bool is_shared(const Tensor& e, const Tensor& f) { return e.dim() == 2 && f.dim() == 2; }
 
-// The heads of all sequences in their groups.
-std::vector<std::vector<Place>> grouped(const std::vector<Place>& places,
-                                        const std::vector<Rows>& keys, bool shared) {
+// The heads of all sequences in their groups; memory(i, h) is that of head h of sequence i.
+template <class Memory>
+std::vector<Group> groups_of(const std::vector<Place>& places, const std::vector<Rows>& queries,
+                             const std::vector<Rows>& keys, const Tensor& e, const Tensor& f,
+                             Memory memory) {
   int64_t tasks = 0;
   for (const Place& place : places) tasks += chunks_of(keys[place.sequence].count);
-  const int64_t heads = shared ? heads_together(tasks) : 1;
-  std::vector<std::vector<Place>> groups;
-  for (const Place& place : places) {
-    const bool fits = !groups.empty() && groups.back().front().sequence == place.sequence &&
-                      std::ssize(groups.back()) < heads;
-    if (!fits) groups.emplace_back();
-    groups.back().push_back(place);
+  const int64_t most = is_shared(e, f) ? heads_together(tasks) : 1;
+  std::vector<Group> groups;
+  size_t sequence = 0;  // of the last group
+  for (const auto& [i, h] : places) {
+    const bool fits = !groups.empty() && sequence == i && std::ssize(groups.back().heads) < most;
+    if (!fits) {
+      groups.push_back(
+          {projection_of(e, h), projection_of(f, h), queries[i].count, keys[i].count, {}});
+    }
+    groups.back().heads.push_back(memory(i, h));
+    sequence = i;
   }
   return groups;
 }
 
-// The group that begins with head `first` of sequence i, without its heads yet.
-Group group_at(size_t i, int64_t first, const Tensor& e, const Tensor& f,
-               const std::vector<Rows>& queries, const std::vector<Rows>& keys) {
-  return {.e = projection_of(e, first),
-          .f = projection_of(f, first),
-          .n_q = queries[i].count,
-          .n_k = keys[i].count};
-}
-
-int64_t largest(const std::vector<std::vector<Place>>& groups) {
-  int64_t heads = 0;
-  for (const std::vector<Place>& group : groups)
-    heads = std::max<int64_t>(heads, std::ssize(group));
-  return heads;
+template <class GroupType>
+void run_groups(const Call& call, std::vector<Group> groups) {
+  std::vector<GroupType> heads;
+  for (Group& group : groups) heads.emplace_back(call, std::move(group));
+  run_heads(pointers_to(heads));
 }
 
 // Note [Gradient of E]
@@ -363,6 +368,21 @@ Tensor split_columns(const Tensor& x) {
   return x.unflatten(1, {c / width, width});
 }
 
+// Calls task(sequence, its rows, parts [begin, end) that pass together, scratch) for all sequences and
+// parts of columns.
+void for_each_group(const std::vector<Rows>& sequences, int64_t parts, int64_t r, int64_t d,
+                    const kernels::Table& table,
+                    const std::function<void(int64_t, Rows, int64_t, int64_t, float*)>& task) {
+  const int64_t b = static_cast<int64_t>(sequences.size()), together = heads_together(b * parts);
+  const int64_t groups = (parts + together - 1) / together;
+  for_each_task(b * groups, table.project_scratch_floats(r, d, together),
+                [&](int64_t index, float* scratch) {
+                  const int64_t i = index / groups, begin = index % groups * together;
+                  const int64_t end = std::min(parts, begin + together);
+                  task(i, sequences[static_cast<size_t>(i)], begin, end, scratch);
+                });
+}
+
 }  // namespace
 
 std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q_any, const Tensor& k_any,
@@ -377,21 +397,14 @@ std::tuple<Tensor, Tensor> linformer_attention(const Tensor& q_any, const Tensor
   Tensor out = output_like(q, covers(heads_in_order, queries, q));
   const Tensor saved = save ? linformer_saved_like(q, k, e, offsets).zero_() : Tensor();
   const std::vector<int64_t> slots = slots_of(keys, call.r);
-  std::vector<ForwardGroup> groups;
-  const auto places_in_groups = grouped(heads_in_order, keys, is_shared(e, f));
-  for (const std::vector<Place>& places : places_in_groups) {
-    const auto [i, first] = places.front();
-    Group group = group_at(i, first, e, f, queries, keys);
-    for (const auto& [_, h] : places) {
-      group.heads.push_back({.q = rows_of(q, queries[i].begin, h),
-                             .k = rows_of(k, keys[i].begin, h),
-                             .v = rows_of(v, keys[i].begin, h),
-                             .out = writable_rows_of(out, queries[i].begin, h),
-                             .saved = saved_of(saved, slots[i], h)});
-    }
-    groups.emplace_back(call, std::move(group));
-  }
-  run_heads(pointers_to(groups), largest(places_in_groups));
+  const auto memory = [&](size_t i, int64_t h) {
+    return HeadMemory{.q = rows_of(q, queries[i].begin, h),
+                      .k = rows_of(k, keys[i].begin, h),
+                      .v = rows_of(v, keys[i].begin, h),
+                      .out = writable_rows_of(out, queries[i].begin, h),
+                      .saved = saved_of(saved, slots[i], h)};
+  };
+  run_groups<ForwardGroup>(call, groups_of(heads_in_order, queries, keys, e, f, memory));
   return {out, saved};
 }
 
@@ -410,50 +423,26 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> linformer_attention_backward(
   // Gradients of the projected keys and values, which E's and F's are made of.
   const int64_t b = static_cast<int64_t>(queries.size()), size = call.r * padded(call.d);
   const Tensor projected = at::zeros({2, b, q.size(1), size}, at::kFloat);
+  float* grad_projected_k = projected[0].mutable_data_ptr<float>();
+  float* grad_projected_v = projected[1].mutable_data_ptr<float>();
   const std::vector<int64_t> slots = slots_of(keys, call.r);
-  std::vector<BackwardGroup> groups;
-  const auto places_in_groups = grouped(heads_in_order, keys, is_shared(e, f));
-  for (const std::vector<Place>& places : places_in_groups) {
-    const auto [i, first] = places.front();
-    const int64_t begin = (static_cast<int64_t>(i) * q.size(1) + first) * size;
-    Group group = group_at(i, first, e, f, queries, keys);
-    group.grad_projected_k = projected[0].mutable_data_ptr<float>() + begin;
-    group.grad_projected_v = projected[1].mutable_data_ptr<float>() + begin;
-    for (const auto& [_, h] : places) {
-      group.heads.push_back({.q = rows_of(q, queries[i].begin, h),
-                             .k = rows_of(k, keys[i].begin, h),
-                             .v = rows_of(v, keys[i].begin, h),
-                             .gradient = rows_of(gradient, queries[i].begin, h),
-                             .grad_q = writable_rows_of(grad_q, queries[i].begin, h),
-                             .grad_k = writable_rows_of(grad_k, keys[i].begin, h),
-                             .grad_v = writable_rows_of(grad_v, keys[i].begin, h),
-                             .saved = saved_of(saved, slots[i], h)});
-    }
-    groups.emplace_back(call, std::move(group));
-  }
-  run_heads(pointers_to(groups), largest(places_in_groups));
+  const auto memory = [&](size_t i, int64_t h) {
+    const int64_t begin = (static_cast<int64_t>(i) * q.size(1) + h) * size;
+    return HeadMemory{.q = rows_of(q, queries[i].begin, h),
+                      .k = rows_of(k, keys[i].begin, h),
+                      .v = rows_of(v, keys[i].begin, h),
+                      .gradient = rows_of(gradient, queries[i].begin, h),
+                      .grad_q = writable_rows_of(grad_q, queries[i].begin, h),
+                      .grad_k = writable_rows_of(grad_k, keys[i].begin, h),
+                      .grad_v = writable_rows_of(grad_v, keys[i].begin, h),
+                      .saved = saved_of(saved, slots[i], h),
+                      .grad_projected_k = grad_projected_k + begin,
+                      .grad_projected_v = grad_projected_v + begin};
+  };
+  run_groups<BackwardGroup>(call, groups_of(heads_in_order, queries, keys, e, f, memory));
   return {grad_q, grad_k, grad_v, projection_gradient(projected[0], k, e, keys, call.table),
           projection_gradient(projected[1], v, f, keys, call.table)};
 }
-
-namespace {
-
-// Calls task(sequence, its rows, parts [begin, end) that pass together, scratch) for all sequences and
-// parts of columns.
-void for_each_group(const std::vector<Rows>& sequences, int64_t parts, int64_t r, int64_t d,
-                    const kernels::Table& table,
-                    const std::function<void(int64_t, Rows, int64_t, int64_t, float*)>& task) {
-  const int64_t b = static_cast<int64_t>(sequences.size()), together = heads_together(b * parts);
-  const int64_t groups = (parts + together - 1) / together;
-  for_each_task(b * groups, table.project_scratch_floats(r, d, together),
-                [&](int64_t index, float* scratch) {
-                  const int64_t i = index / groups, begin = index % groups * together;
-                  const int64_t end = std::min(parts, begin + together);
-                  task(i, sequences[static_cast<size_t>(i)], begin, end, scratch);
-                });
-}
-
-}  // namespace
 
 Tensor project_sequences(const Tensor& x_any, const Tensor& e_any, const Tensor& offsets) {
   const Tensor x = split_columns(readable(x_any)), e = contiguous_rows(e_any);

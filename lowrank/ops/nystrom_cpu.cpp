@@ -312,9 +312,6 @@ class BackwardHead : public NystromHead {
     if (call_.taps > 0) std::copy_n(query_shares_[2], call_.taps, out_.grad_filter);
   }
 
-  static void add(int64_t count, const float* x, float* sum) {
-    for (int64_t i = 0; i < count; ++i) sum[i] += x[i];
-  }
   static void scale(int64_t count, float factor, float* x) {
     for (int64_t i = 0; i < count; ++i) x[i] *= factor;
   }

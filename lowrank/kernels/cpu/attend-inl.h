@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // softmax(q k^T) v for few rows of k and v: Linformer's, the landmarks', or a short sequence's.
 
-// Rows of q that pass through the backward together, a multiple of kBlockRows and even. Few landmarks:
-// their scores stay in the first cache. More: enough rows that the sums over rows, [r, d], are not
+// Rows that pass together where something is summed over them, a multiple of kBlockRows and even. Few
+// landmarks: their scores stay in the first cache. More: enough rows that the sums, [r, d], are not
 // read and written too often. Very many: few, for the memory.
 template <class Operands>
 LOWRANK_INLINE int64_t tile_rows(int64_t r) {
@@ -10,11 +10,11 @@ LOWRANK_INLINE int64_t tile_rows(int64_t r) {
   return r <= 4096 ? 96 : 12;
 }
 
-// Through the forward, which sums nothing over rows: never more, so that fewer scores leave the cache.
+// The same for `attend`, which sums nothing over rows: never more, so that fewer scores leave the cache.
 template <class Operands>
-LOWRANK_INLINE int64_t forward_tile_rows(int64_t r) {
-  const int64_t rows = r <= 128 ? Operands::kTileRows : Operands::kWideTileRows;
-  return rows < tile_rows<Operands>(r) ? rows : tile_rows<Operands>(r);
+LOWRANK_INLINE int64_t attend_rows(int64_t r) {
+  const bool few_or_very_many = r <= 128 || r > 4096;
+  return few_or_very_many ? tile_rows<Operands>(r) : Operands::kWideTileRows;
 }
 
 // The parts of what `pack` writes.
@@ -103,7 +103,7 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d),
-                tile = forward_tile_rows<Operands>(r);
+                tile = attend_rows<Operands>(r);
   const PackedParts parts = parts_of(right);
   Arena arena(scratch);
   float* wide = arena.take(tile * dp);
