@@ -110,9 +110,9 @@ struct Workplace {
   Floats grad_e{kProjected * kRows};
   Floats compressed{kLandmarks * (kSize + 2)};
   Compressed bv{compressed.at(), compressed.at() + kLandmarks, compressed.at() + 2 * kLandmarks};
-  Floats scratch{t.scratch_floats(kProjected, kSize, kTaps)};
-  Floats project_scratch{t.project_scratch_floats(kProjected, kSize, kTogether)};
-  Floats small_scratch{t.inverse_scratch_floats(kLandmarks, kSize)};
+  Floats scratch{t.scratch_floats(kProjected, kSize, kTaps, true)};
+  Floats project_scratch{t.project_scratch_floats(kProjected, kSize, kTogether, true)};
+  Floats small_scratch{t.inverse_scratch_floats(kLandmarks, kSize, true)};
 };
 
 struct Kernel {

@@ -72,9 +72,9 @@ class LinformerGroup : public Head {
         head_floats_(call.r * padded(call.d)),
         size_(heads_ * head_floats_) {}
 
-  int64_t scratch_floats() const override {
-    return std::max(t_.scratch_floats(call_.r, call_.d, 0),
-                    t_.project_scratch_floats(call_.r, call_.d, heads_));
+  int64_t scratch_floats(bool backward) const {
+    return std::max(t_.scratch_floats(call_.r, call_.d, 0, backward),
+                    t_.project_scratch_floats(call_.r, call_.d, heads_, backward));
   }
 
   int64_t heads() const override { return heads_; }
@@ -150,6 +150,8 @@ class ForwardGroup : public LinformerGroup {
  public:
   using LinformerGroup::LinformerGroup;
 
+  int64_t scratch_floats() const override { return LinformerGroup::scratch_floats(false); }
+
   int64_t phases() const override { return 4; }
 
   int64_t tasks(int64_t phase) const override {
@@ -194,6 +196,8 @@ class ForwardGroup : public LinformerGroup {
 class BackwardGroup : public LinformerGroup {
  public:
   using LinformerGroup::LinformerGroup;
+
+  int64_t scratch_floats() const override { return LinformerGroup::scratch_floats(true); }
 
   int64_t phases() const override { return 6; }
 
@@ -329,7 +333,8 @@ Tensor projection_gradient(const Tensor& grad_y, const Tensor& x, const Tensor& 
   const int64_t blocks = (columns + kBlockColumns - 1) / kBlockColumns;
   Tensor grad_e = at::empty({matrices, r, columns}, e.options());
   const int64_t sum_floats = r * kBlockColumns, size = r * padded(d);
-  const int64_t scratch_floats = sum_floats + table.project_scratch_floats(r, d, 1);
+  const int64_t scratch_floats =
+      sum_floats + table.project_scratch_floats(r, d, 1, /*backward=*/true);
   for_each_task(matrices * blocks, scratch_floats, [&](int64_t i, float* scratch) {
     const int64_t matrix = i / blocks, begin = i % blocks * kBlockColumns;
     const int64_t count = std::min(kBlockColumns, columns - begin);
@@ -371,11 +376,11 @@ Tensor split_columns(const Tensor& x) {
 // Calls task(sequence, its rows, parts [begin, end) that pass together, scratch) for all sequences and
 // parts of columns.
 void for_each_group(const std::vector<Rows>& sequences, int64_t parts, int64_t r, int64_t d,
-                    const kernels::Table& table,
+                    const kernels::Table& table, bool backward,
                     const std::function<void(int64_t, Rows, int64_t, int64_t, float*)>& task) {
   const int64_t b = static_cast<int64_t>(sequences.size()), together = heads_together(b * parts);
   const int64_t groups = (parts + together - 1) / together;
-  for_each_task(b * groups, table.project_scratch_floats(r, d, together),
+  for_each_task(b * groups, table.project_scratch_floats(r, d, together, backward),
                 [&](int64_t index, float* scratch) {
                   const int64_t i = index / groups, begin = index % groups * together;
                   const int64_t end = std::min(parts, begin + together);
@@ -450,7 +455,7 @@ Tensor project_sequences(const Tensor& x_any, const Tensor& e_any, const Tensor&
   const int64_t r = e.size(0), parts = x.size(1), d = x.size(2), size = r * padded(d);
   const kernels::Table& table = table_for(x);
   const Tensor out = at::empty({r * static_cast<int64_t>(sequences.size()), parts, d}, x.options());
-  for_each_group(sequences, parts, r, d, table,
+  for_each_group(sequences, parts, r, d, table, /*backward=*/false,
                  [&](int64_t i, Rows rows, int64_t begin, int64_t end, float* scratch) {
                    const Tensor sums = buffer((end - begin) * size).zero_();
                    float* y = sums.mutable_data_ptr<float>();
@@ -478,7 +483,7 @@ std::tuple<Tensor, Tensor> project_sequences_backward(const Tensor& gradient_any
   const kernels::Table& table = table_for(x);
   const Tensor grad_x = at::empty(x.sizes(), x.options());
   const Tensor grad_y = at::empty({b, parts, size}, at::kFloat);
-  for_each_group(sequences, parts, r, d, table,
+  for_each_group(sequences, parts, r, d, table, /*backward=*/true,
                  [&](int64_t i, Rows rows, int64_t begin, int64_t end, float* scratch) {
                    float* wide = grad_y.mutable_data_ptr<float>() + (i * parts + begin) * size;
                    std::vector<kernels::WritableRows> columns;

@@ -95,10 +95,11 @@ class NystromHead : public Head {
     t_.pack(wide[0], wide[1], m_, call_.d, call_.scale, backward, packed);
   }
 
-  // What `attend` and `compress` need; the inverse has its own.
-  int64_t scratch_floats() const override { return t_.scratch_floats(m_, call_.d, call_.taps); }
-
-  at::Tensor small_scratch() const { return buffer(t_.inverse_scratch_floats(m_, call_.d)); }
+  int64_t scratch_floats(bool backward) const {
+    const int64_t long_matrices = t_.scratch_floats(m_, call_.d, call_.taps, backward);
+    if (exact_) return long_matrices;
+    return std::max(long_matrices, t_.inverse_scratch_floats(m_, call_.d, backward));
+  }
 
   Convolution convolution() const { return {in_.v, in_.n_k, in_.filter, call_.taps}; }
 
@@ -118,6 +119,8 @@ class ForwardHead : public NystromHead {
  public:
   using NystromHead::NystromHead;
 
+  int64_t scratch_floats() const override { return NystromHead::scratch_floats(false); }
+
   int64_t phases() const override { return 4; }
 
   int64_t tasks(int64_t phase) const override {
@@ -128,7 +131,7 @@ class ForwardHead : public NystromHead {
   }
 
   void run(int64_t phase, int64_t task, float* scratch) override {
-    if (phase == 0) return begin();
+    if (phase == 0) return begin(scratch);
     if (phase == 1) return compress(small_[kPackedMeans], task, scratch);
     if (phase == 2) return expand();
     t_.attend(in_.q, chunk(in_.n_q, task), {m_, call_.d, packed_[0]}, convolution(), out_.out,
@@ -140,22 +143,19 @@ class ForwardHead : public NystromHead {
  private:
   enum Small : size_t { kKeyMeans, kInverse, kPackedMeans };
 
-  void begin() {
+  void begin(float* scratch) {
     if (exact_) {
       packed_ = Matrices({t_.packed_floats(m_, call_.d, false)});
       return pack_exact(false, packed_[0]);
     }
-    small_ = Matrices({m_ * dp_, m_ * mp_, mp_ * dp_});
+    small_ = Matrices({m_ * dp_, m_ * mp_, t_.packed_floats(m_, call_.d, false) / 2});
     const Matrices early({m_ * dp_, m_ * mp_});
     float *qm = early[0], *a = early[1];
-    const at::Tensor scratch = small_scratch();
     t_.means(in_.q, in_.n_q, call_.d, m_, qm);
     t_.means(in_.k, in_.n_k, call_.d, m_, small_[kKeyMeans]);
     t_.pack(qm, nullptr, m_, call_.d, call_.scale, false, small_[kPackedMeans]);
-    t_.landmark_probabilities(qm, small_[kKeyMeans], m_, call_.d, call_.scale, a,
-                              scratch.mutable_data_ptr<float>());
-    t_.inverse(a, m_, call_.inverse_steps, false, small_[kInverse],
-               scratch.mutable_data_ptr<float>());
+    t_.landmark_probabilities(qm, small_[kKeyMeans], m_, call_.d, call_.scale, a, scratch);
+    t_.inverse(a, m_, call_.inverse_steps, false, small_[kInverse], scratch);
     reserve_compressed();
   }
 
@@ -190,6 +190,8 @@ class BackwardHead : public NystromHead {
  public:
   using NystromHead::NystromHead;
 
+  int64_t scratch_floats() const override { return NystromHead::scratch_floats(true); }
+
   int64_t phases() const override { return 7; }
 
   int64_t tasks(int64_t phase) const override {
@@ -203,7 +205,7 @@ class BackwardHead : public NystromHead {
   void run(int64_t phase, int64_t task, float* scratch) override {
     switch (phase) {
       case 0:
-        return begin();
+        return begin(scratch);
       case 1:
         return compress(packed_[0], task, scratch);
       case 2:
@@ -211,7 +213,7 @@ class BackwardHead : public NystromHead {
       case 3:
         return differentiate_queries(task, scratch);
       case 4:
-        return exact_ ? finish_exact(scratch) : differentiate_small();
+        return exact_ ? finish_exact(scratch) : differentiate_small(scratch);
       case 5:
         return differentiate_keys(task, scratch);
       default:
@@ -237,7 +239,7 @@ class BackwardHead : public NystromHead {
     kGradQueryMeans
   };
 
-  void begin() {
+  void begin(float* scratch) {
     packed_ = Matrices({t_.packed_floats(m_, call_.d, true)});
     if (exact_) {
       pack_exact(true, packed_[0]);
@@ -246,14 +248,12 @@ class BackwardHead : public NystromHead {
     const int64_t wide = m_ * dp_, square = m_ * mp_;
     small_ = Matrices(
         {wide, wide, square, square * (call_.inverse_steps + 1), wide, mp_, wide, wide, wide});
-    const at::Tensor scratch = small_scratch();
-    float* floats = scratch.mutable_data_ptr<float>();
     t_.means(in_.q, in_.n_q, call_.d, m_, small_[kQueryMeans]);
     t_.means(in_.k, in_.n_k, call_.d, m_, small_[kKeyMeans]);
     t_.pack(small_[kQueryMeans], nullptr, m_, call_.d, call_.scale, false, packed_[0]);
     t_.landmark_probabilities(small_[kQueryMeans], small_[kKeyMeans], m_, call_.d, call_.scale,
-                              small_[kA], floats);
-    t_.inverse(small_[kA], m_, call_.inverse_steps, true, small_[kInverses], floats);
+                              small_[kA], scratch);
+    t_.inverse(small_[kA], m_, call_.inverse_steps, true, small_[kInverses], scratch);
     reserve_compressed();
   }
 
@@ -333,19 +333,18 @@ class BackwardHead : public NystromHead {
   }
 
   // Through W = Z (B v), the inverse and A.
-  void differentiate_small() {
+  void differentiate_small(float* scratch) {
     add_query_shares();
     const int64_t d = call_.d, wide = m_ * dp_;
     const float* bv = compressed_[0].bv;
     float *grad_km = query_shares_[0], *grad_w = query_shares_[1];
     const Matrices temporary({m_ * mp_, m_ * mp_, mp_ * dp_});
     float *grad_z = temporary[0], *grad_a = temporary[1], *bv_transposed = temporary[2];
-    const at::Tensor scratch = small_scratch();
     transpose(bv, bv_transposed);
     t_.multiply(m_, m_, d, grad_w, false, bv_transposed, false, grad_z);
     t_.multiply(m_, d, m_, inverse(), true, grad_w, false, small_[kGradBv]);
     t_.inverse_backward(small_[kA], small_[kInverses], m_, call_.inverse_steps, grad_z, grad_a,
-                        scratch.mutable_data_ptr<float>());
+                        scratch);
     scale(wide, call_.scale, grad_km);
     std::fill_n(small_[kGradQueryMeans], wide, 0.0F);
     t_.landmark_probabilities_backward(small_[kA], grad_a, small_[kQueryMeans], small_[kKeyMeans],

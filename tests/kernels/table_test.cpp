@@ -106,10 +106,12 @@ class Kernels : public ::testing::TestWithParam<Setting> {
   static constexpr float scale = 0.2F;
 
   std::vector<float> scratch(int64_t columns = r) const {
-    return std::vector<float>(static_cast<size_t>(table_.scratch_floats(columns, d, taps)), NAN);
+    const int64_t floats = table_.scratch_floats(columns, d, taps, true);
+    return std::vector<float>(static_cast<size_t>(floats), NAN);
   }
   std::vector<float> project_scratch(int64_t rows) const {
-    return std::vector<float>(static_cast<size_t>(table_.project_scratch_floats(rows, d, 2)), NAN);
+    const int64_t floats = table_.project_scratch_floats(rows, d, 2, true);
+    return std::vector<float>(static_cast<size_t>(floats), NAN);
   }
   std::vector<float> packed(const std::vector<float>& k, const float* v,
                             int64_t columns = r) const {
@@ -241,7 +243,7 @@ TEST_P(Kernels, TheFilterGradientSumsOverRowsAndColumnsOfItsChunks) {
   const Memory gradient(setting_.element, n, d, stride, 1), x(setting_.element, n, d, stride, 2);
   for (const int64_t width : {1, 7, 33, 50}) {
     std::vector<float> got(static_cast<size_t>(width), 0.0F), filter(got);
-    std::vector<float> memory(static_cast<size_t>(table_.scratch_floats(r, d, width)), NAN);
+    std::vector<float> memory(static_cast<size_t>(table_.scratch_floats(r, d, width, true)), NAN);
     const Convolution convolution{x.rows(), n, filter.data(), width};
     for (const Chunk chunk : {Chunk{0, 90}, Chunk{90, n}}) {
       table_.filter_gradient(gradient.rows(), convolution, d, chunk, got.data(), memory.data());
@@ -307,14 +309,15 @@ TEST_P(Kernels, KeepToTheMemoryThatTheyAskFor) {
       for (const int64_t heads : {1, 3}) {
         const std::vector<Rows> from(3, x.rows());
         const std::vector<WritableRows> to(3, y.writable());
-        Guarded memory(table_.project_scratch_floats(m, size, heads)), grad_e(m * padded(rows));
-        Guarded sums(heads * m * padded(size));
-        table_.project(e.rows(), m, from.data(), heads, size, all, sums.data(), memory.data());
+        Guarded forward(table_.project_scratch_floats(m, size, heads, false));
+        Guarded memory(table_.project_scratch_floats(m, size, heads, true));
+        Guarded sums(heads * m * padded(size)), grad_e(m * padded(rows));
+        table_.project(e.rows(), m, from.data(), heads, size, all, sums.data(), forward.data());
         table_.project_backward(e.rows(), m, sums.data(), heads, size, all, to.data(),
                                 memory.data());
         table_.projection_gradient(sums.data(), m, x.rows(), size, all, grad_e.data(), padded(rows),
                                    memory.data());
-        for (const Guarded* guarded : {&memory, &grad_e, &sums}) {
+        for (const Guarded* guarded : {&forward, &memory, &grad_e, &sums}) {
           ASSERT_TRUE(guarded->kept()) << "d " << size << ", r " << m << ", heads " << heads;
         }
       }
@@ -322,17 +325,22 @@ TEST_P(Kernels, KeepToTheMemoryThatTheyAskFor) {
         const std::vector<float> k = padded_normal(m, size, 5), filter(33, 0.1F);
         const int64_t wide = m * padded(size);
         Guarded right(table_.packed_floats(m, size, true)), state(2 * padded(m) + wide);
-        Guarded memory(table_.scratch_floats(m, size, width)), sum(wide), other(wide);
+        Guarded forward(table_.scratch_floats(m, size, width, false));
+        Guarded memory(table_.scratch_floats(m, size, width, true)), sum(wide), other(wide);
         Guarded delta(padded(m)), taps_sum(33);
         Guarded long_rows(rows * padded(size));
         table_.pack(k.data(), k.data(), m, size, scale, true, right.data());
+        Guarded forward_right(table_.packed_floats(m, size, false));
+        Guarded landmarks(table_.packed_floats(m, size, false) / 2);
+        table_.pack(k.data(), k.data(), m, size, scale, false, forward_right.data());
+        table_.pack(k.data(), nullptr, m, size, scale, false, landmarks.data());
         const Packed packed{m, size, right.data()};
         const Convolution convolution{x.rows(), rows, filter.data(), width};
         const Compressed bv{state.data(), state.data() + padded(m), state.data() + 2 * padded(m)};
-        table_.attend(x.rows(), all, packed, convolution, y.writable(), memory.data());
+        table_.attend(x.rows(), all, packed, convolution, y.writable(), forward.data());
         table_.attend_backward(x.rows(), x.rows(), all, packed, y.writable(), sum.data(),
                                other.data(), memory.data());
-        table_.compress(x.rows(), x.rows(), all, packed, bv, memory.data());
+        table_.compress(x.rows(), x.rows(), all, packed, bv, forward.data());
         table_.combine(&bv, 1, m, size);
         if (m <= rows) {
           table_.means(x.rows(), rows, size, m, sum.data());
@@ -342,9 +350,9 @@ TEST_P(Kernels, KeepToTheMemoryThatTheyAskFor) {
         }
         table_.filter_gradient(x.rows(), convolution, size, all, taps_sum.data(), memory.data());
         table_.widen(x.rows(), rows, size, long_rows.data());
-        table_.narrow(long_rows.data(), rows, size, convolution, y.writable(), memory.data());
-        for (const Guarded* guarded :
-             {&right, &state, &memory, &sum, &other, &delta, &taps_sum, &long_rows}) {
+        table_.narrow(long_rows.data(), rows, size, convolution, y.writable(), forward.data());
+        for (const Guarded* guarded : {&right, &forward_right, &landmarks, &state, &forward,
+                                       &memory, &sum, &other, &delta, &taps_sum, &long_rows}) {
           ASSERT_TRUE(guarded->kept()) << "d " << size << ", r " << m << ", taps " << width;
         }
       }
@@ -356,14 +364,15 @@ TEST_P(Kernels, TheInverseKeepsToTheMemoryThatItAsksFor) {
   for (const int64_t m : {1, 5, 16, 40, 100}) {
     const std::vector<float> qm = padded_normal(m, d, 1), km = padded_normal(m, d, 2);
     const int64_t square = m * padded(m);
-    Guarded memory(table_.inverse_scratch_floats(m, d)), a(square), z(7 * square), grad_a(square);
+    Guarded forward(table_.inverse_scratch_floats(m, d, false)), a(square), z(7 * square);
+    Guarded memory(table_.inverse_scratch_floats(m, d, true)), grad_a(square);
     Guarded grad_qm(m * padded(d)), grad_km(m * padded(d));
-    table_.landmark_probabilities(qm.data(), km.data(), m, d, scale, a.data(), memory.data());
-    table_.inverse(a.data(), m, 6, true, z.data(), memory.data());
+    table_.landmark_probabilities(qm.data(), km.data(), m, d, scale, a.data(), forward.data());
+    table_.inverse(a.data(), m, 6, true, z.data(), forward.data());
     table_.inverse_backward(a.data(), z.data(), m, 6, a.data(), grad_a.data(), memory.data());
     table_.landmark_probabilities_backward(a.data(), grad_a.data(), qm.data(), km.data(), m, d,
                                            scale, grad_qm.data(), grad_km.data());
-    for (const Guarded* guarded : {&memory, &a, &z, &grad_a, &grad_qm, &grad_km}) {
+    for (const Guarded* guarded : {&forward, &memory, &a, &z, &grad_a, &grad_qm, &grad_km}) {
       ASSERT_TRUE(guarded->kept()) << m;
     }
   }

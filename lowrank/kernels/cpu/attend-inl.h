@@ -22,14 +22,19 @@ struct PackedParts {
   const Unit *k_transposed, *v, *k, *v_transposed;
 };
 
-LOWRANK_INLINE int64_t packed_part(int64_t r, int64_t d) { return padded(r) * padded(d); }
-
-static int64_t packed_floats(int64_t r, int64_t d, bool backward) {
-  return (backward ? 4 : 2) * packed_part(r, d);
+template <class Operands>
+LOWRANK_INLINE int64_t packed_part(int64_t r, int64_t d) {
+  return padded(r) * padded(d) / Operands::kPack;
 }
 
+template <class Operands>
+static int64_t packed_floats(int64_t r, int64_t d, bool backward) {
+  return (backward ? 4 : 2) * packed_part<Operands>(r, d);
+}
+
+template <class Operands>
 LOWRANK_INLINE PackedParts parts_of(const Packed& packed) {
-  const int64_t size = packed_part(packed.r, packed.d);
+  const int64_t size = packed_part<Operands>(packed.r, packed.d);
   return {units(packed.at), units(packed.at + size), units(packed.at + 2 * size),
           units(packed.at + 3 * size)};
 }
@@ -37,12 +42,12 @@ LOWRANK_INLINE PackedParts parts_of(const Packed& packed) {
 template <class Operands>
 static void pack(const float* k, const float* v, int64_t r, int64_t d, float scale, bool backward,
                  float* packed) {
-  const int64_t size = packed_part(r, d);
+  const int64_t size = packed_part<Operands>(r, d);
   Operands::right_transposed(k, r, d, scale, packed);
   if (v == nullptr) return;
   Operands::right_floats(v, r, d, packed + size);
   if (!backward) return;
-  float* scaled_k = packed + 2 * size;
+  float* scaled_k = packed + 2 * size;  // as floats in the room of the last two parts
   for (int64_t i = 0; i < r * padded(d); i += kLanes) {
     store(scaled_k + i, load(k + i) * broadcast(scale));
   }
@@ -97,26 +102,36 @@ static void softmax_rows_backward(float* p, float* gradient, int64_t rows, int64
 }
 
 template <class Operands>
+struct AttendMemory {
+  AttendMemory(Arena* arena, int64_t r, int64_t d, int64_t taps)
+      : tile(attend_rows<Operands>(r)),
+        wide(arena->take(tile * padded(d))),
+        scores(arena->take(tile * padded(r))),
+        inverse_sums(arena->take(tile)),
+        values(arena->take(tile * padded(d))),
+        convolution_values(arena->take(taps == 0 ? 0 : tile * padded(d))),
+        convolution(arena, tile, d, taps) {}
+  int64_t tile;
+  float *wide, *scores, *inverse_sums, *values, *convolution_values;
+  typename ConvolutionTile<Operands>::Memory convolution;
+};
+
+template <class Operands>
 static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& convolution,
                    WritableRows out, float* scratch) {
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
-  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d),
-                tile = attend_rows<Operands>(r);
-  const PackedParts parts = parts_of(right);
+  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d);
+  const PackedParts parts = parts_of<Operands>(right);
   Arena arena(scratch);
-  float* wide = arena.take(tile * dp);
-  float* scores = arena.take(tile * rp);
-  float* inverse_sums = arena.take(tile);
-  float* values = arena.take(tile * dp);
-  float* convolution_values = arena.take(tile * dp);
-  ConvolutionTile<Operands> convolved(
-      convolution, d, tile,
-      arena.take(ConvolutionTile<Operands>::scratch_floats(tile, d, convolution.taps)));
+  const AttendMemory<Operands> memory(&arena, r, d, convolution.taps);
+  const int64_t tile = memory.tile;
+  float *scores = memory.scores, *inverse_sums = memory.inverse_sums, *values = memory.values;
+  ConvolutionTile<Operands> convolved(convolution, d, memory.convolution);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
-    const Left queries = Operands::left_rows(q, begin, end, d, wide);
+    const Left queries = Operands::left_rows(q, begin, end, d, memory.wide);
     multiply<Type>(rows, rp, d / Operands::kPack, queries, parts.k_transposed, rp, scores, rp,
                    false, {{convolved.stream(begin)}});
     softmax_rows<Operands>(scores, rows, r, inverse_sums);
@@ -125,11 +140,11 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
                    dp, false,
                    {{stream_of<Element>(q.at, q.stride, end, d),
                      stream_of<Element>(out.at, out.stride, begin, d)}});
-    convolved.compute(begin, end, convolution_values);
+    convolved.compute(begin, end, memory.convolution_values);
     for (int64_t i = 0; i < rows; ++i) {
       Element* row = static_cast<Element*>(out.at) + (begin + i) * out.stride;
       const Vector inverse = broadcast(inverse_sums[i]);
-      const float *attended = values + i * dp, *more = convolution_values + i * dp;
+      const float *attended = values + i * dp, *more = memory.convolution_values + i * dp;
       for (int64_t j = 0; j < d; j += kLanes) {
         const Vector rest = convolution.taps > 0 ? load(more + j) : Vector{};
         store_values(row + j, load(attended + j) * inverse + rest, d - j);
@@ -139,44 +154,55 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
 }
 
 template <class Operands>
+struct AttendBackwardMemory {
+  AttendBackwardMemory(Arena* arena, int64_t r, int64_t d)
+      : tile(tile_rows<Operands>(r)),
+        wide(arena->take(tile * padded(d))),
+        wide_gradient(arena->take(tile * padded(d))),
+        scores(arena->take(tile * padded(r))),
+        grad_scores(arena->take(tile * padded(r))),
+        transposed(arena->take(transposed_floats<Operands>(tile, r))),
+        inverse_sums(arena->take(tile)),
+        values(arena->take(tile * padded(d))),
+        rows_right(arena->take(tile * padded(d))) {}
+  int64_t tile;
+  float *wide, *wide_gradient, *scores, *grad_scores, *transposed, *inverse_sums, *values,
+      *rows_right;
+};
+
+template <class Operands>
 static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& right,
                             WritableRows grad_q, float* grad_k, float* grad_v, float* scratch) {
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;
-  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d),
-                tile = tile_rows<Operands>(r);
+  const int64_t r = right.r, d = right.d, rp = padded(r), dp = padded(d);
   const int64_t depth_r = (r + kPack - 1) / kPack;
-  const PackedParts parts = parts_of(right);
+  const PackedParts parts = parts_of<Operands>(right);
   Arena arena(scratch);
-  float* wide = arena.take(tile * dp);
-  float* wide_gradient = arena.take(tile * dp);
-  float* scores = arena.take(tile * rp);
-  float* grad_scores = arena.take(tile * rp);
-  float* transposed = arena.take(padded(tile) * rp);
-  float* inverse_sums = arena.take(tile);
-  float* values = arena.take(tile * dp);
-  float* rows_right = arena.take(tile * dp);
+  const AttendBackwardMemory<Operands> memory(&arena, r, d);
+  const int64_t tile = memory.tile;
+  float *scores = memory.scores, *grad_scores = memory.grad_scores, *values = memory.values;
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
     const int64_t depth_rows = (rows + kPack - 1) / kPack;
-    const Left queries = Operands::left_rows(q, begin, end, d, wide);
-    const Left gradients = Operands::left_rows(gradient, begin, end, d, wide_gradient);
+    const Left queries = Operands::left_rows(q, begin, end, d, memory.wide);
+    const Left gradients = Operands::left_rows(gradient, begin, end, d, memory.wide_gradient);
     multiply<Type>(rows, rp, d / kPack, queries, parts.k_transposed, rp, scores, rp, false);
-    softmax_rows<Operands>(scores, rows, r, inverse_sums);
+    softmax_rows<Operands>(scores, rows, r, memory.inverse_sums);
     multiply<Type>(rows, rp, d / kPack, gradients, parts.v_transposed, rp, grad_scores, rp, false);
-    softmax_rows_backward(scores, grad_scores, rows, r, inverse_sums);
+    softmax_rows_backward(scores, grad_scores, rows, r, memory.inverse_sums);
     // grad_v += p^T gradient
-    Left columns = Operands::left_transposed(scores, rows, r, transposed);
+    Left columns = Operands::left_transposed(scores, rows, r, memory.transposed);
     multiply<Type>(r, dp, depth_rows, columns,
-                   Operands::right_rows(gradient, end, d, begin, end, rows_right), dp, grad_v, dp,
-                   true, {{stream_of<Element>(gradient.at, gradient.stride, end, d)}});
+                   Operands::right_rows(gradient, end, d, begin, end, memory.rows_right), dp,
+                   grad_v, dp, true, {{stream_of<Element>(gradient.at, gradient.stride, end, d)}});
     // grad_k += grad_scores^T q
-    columns = Operands::left_transposed(grad_scores, rows, r, transposed);
+    columns = Operands::left_transposed(grad_scores, rows, r, memory.transposed);
     multiply<Type>(r, dp, depth_rows, columns,
-                   Operands::right_rows(q, end, d, begin, end, rows_right), dp, grad_k, dp, true,
-                   {{stream_of<Element>(q.at, q.stride, end, d)}});
+                   Operands::right_rows(q, end, d, begin, end, memory.rows_right), dp, grad_k, dp,
+                   true, {{stream_of<Element>(q.at, q.stride, end, d)}});
     // grad_q = grad_scores k
     const Left lines = Operands::left_floats(grad_scores, rows, r, grad_scores);
     multiply<Type>(rows, dp, depth_r, lines, parts.k, dp, values, dp, false,

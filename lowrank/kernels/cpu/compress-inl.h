@@ -30,33 +30,43 @@ static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
 }
 
 template <class Operands>
+struct CompressMemory {
+  CompressMemory(Arena* arena, int64_t m, int64_t d)
+      : tile(tile_rows<Operands>(m)),
+        wide(arena->take(tile * padded(d))),
+        scores(arena->take(tile * padded(m))),
+        transposed(arena->take(transposed_floats<Operands>(tile, m))),
+        rows_right(arena->take(tile * padded(d))) {}
+  int64_t tile;
+  float *wide, *scores, *transposed, *rows_right;
+};
+
+template <class Operands>
 static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Compressed& out,
                      float* scratch) {
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;
-  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d),
-                tile = tile_rows<Operands>(m);
-  const PackedParts parts = parts_of(right);
+  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d);
+  const PackedParts parts = parts_of<Operands>(right);
   Arena arena(scratch);
-  float* wide = arena.take(tile * dp);
-  float* scores = arena.take(tile * mp);
-  float* transposed = arena.take(padded(tile) * mp);
-  float* rows_right = arena.take(tile * dp);
+  const CompressMemory<Operands> memory(&arena, m, d);
+  const int64_t tile = memory.tile;
+  float* scores = memory.scores;
   fill(out.largest, mp, -__builtin_inff());
   fill(out.sum, mp, 0);
   fill(out.bv, m * dp, 0);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
-    const Left keys = Operands::left_rows(k, begin, end, d, wide);
+    const Left keys = Operands::left_rows(k, begin, end, d, memory.wide);
     multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, mp, scores, mp, false,
                    {{stream_of<Element>(v.at, v.stride, begin, d)}});
     softmax_columns<Operands>(scores, rows, m, dp, out);
-    const Left columns = Operands::left_transposed(scores, rows, m, transposed);
+    const Left columns = Operands::left_transposed(scores, rows, m, memory.transposed);
     multiply<Type>(m, dp, (rows + kPack - 1) / kPack, columns,
-                   Operands::right_rows(v, end, d, begin, end, rows_right), dp, out.bv, dp, true,
-                   {{stream_of<Element>(k.at, k.stride, end, d)}});
+                   Operands::right_rows(v, end, d, begin, end, memory.rows_right), dp, out.bv, dp,
+                   true, {{stream_of<Element>(k.at, k.stride, end, d)}});
   }
 }
 
@@ -98,6 +108,23 @@ static void spread_means_gradient(const float* gradient, int64_t n, int64_t dp, 
 }
 
 template <class Operands>
+struct CompressBackwardMemory {
+  CompressBackwardMemory(Arena* arena, int64_t m, int64_t d, int64_t taps)
+      : tile(tile_rows<Operands>(m)),
+        wide(arena->take(tile * padded(d))),
+        wide_values(arena->take(tile * padded(d))),
+        scores(arena->take(tile * padded(m))),
+        grad_scores(arena->take(tile * padded(m))),
+        transposed(arena->take(transposed_floats<Operands>(tile, m))),
+        rows_right(arena->take(tile * padded(d))),
+        values(arena->take(tile * padded(d))),
+        convolution(arena, tile, d, taps) {}
+  int64_t tile;
+  float *wide, *wide_values, *scores, *grad_scores, *transposed, *rows_right, *values;
+  typename ConvolutionTile<Operands>::Memory convolution;
+};
+
+template <class Operands>
 static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Packed& right,
                               const Compressed& bv, const float* delta, const float* grad_means,
                               const Convolution& convolution, WritableRows grad_k,
@@ -106,25 +133,18 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   constexpr int64_t kPack = Operands::kPack;
-  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d),
-                tile = tile_rows<Operands>(m);
+  const int64_t m = right.r, d = right.d, mp = padded(m), dp = padded(d);
   const int64_t depth_m = (m + kPack - 1) / kPack;
-  const PackedParts parts = parts_of(right);
+  const PackedParts parts = parts_of<Operands>(right);
   Arena arena(scratch);
-  float* wide = arena.take(tile * dp);
-  float* wide_values = arena.take(tile * dp);
-  float* scores = arena.take(tile * mp);
-  float* grad_scores = arena.take(tile * mp);
-  float* transposed = arena.take(padded(tile) * mp);
-  float* rows_right = arena.take(tile * dp);
-  float* values = arena.take(tile * dp);
-  ConvolutionTile<Operands> convolved(
-      convolution, d, tile,
-      arena.take(ConvolutionTile<Operands>::scratch_floats(tile, d, convolution.taps)));
+  const CompressBackwardMemory<Operands> memory(&arena, m, d, convolution.taps);
+  const int64_t tile = memory.tile;
+  float *scores = memory.scores, *grad_scores = memory.grad_scores, *values = memory.values;
+  ConvolutionTile<Operands> convolved(convolution, d, memory.convolution);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
-    const Left keys = Operands::left_rows(k, begin, end, d, wide);
-    const Left vs = Operands::left_rows(v, begin, end, d, wide_values);
+    const Left keys = Operands::left_rows(k, begin, end, d, memory.wide);
+    const Left vs = Operands::left_rows(v, begin, end, d, memory.wide_values);
     multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, mp, scores, mp, false);
     multiply<Type>(rows, mp, d / kPack, vs, parts.v_transposed, mp, grad_scores, mp, false,
                    {{convolved.stream(begin)}});
@@ -140,10 +160,10 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
       }
     }
     // grad_qm += grad_scores^T k
-    const Left columns = Operands::left_transposed(grad_scores, rows, m, transposed);
+    const Left columns = Operands::left_transposed(grad_scores, rows, m, memory.transposed);
     multiply<Type>(
         m, dp, (rows + kPack - 1) / kPack, columns,
-        Operands::right_rows(k, end, d, begin, end, rows_right), dp, grad_q_means, dp, true,
+        Operands::right_rows(k, end, d, begin, end, memory.rows_right), dp, grad_q_means, dp, true,
         {{stream_of<Element>(k.at, k.stride, end, d), stream_of<Element>(v.at, v.stride, end, d)}});
     // grad_k = grad_scores qm + the means' share
     spread_means_gradient(grad_means, n, dp, m, begin, end, values);

@@ -15,17 +15,19 @@ class ConvolutionTile {
   using Element = typename Operands::Element;
   static constexpr int64_t kPack = Operands::kPack, kBandRows = Operands::kBandRows;
 
-  static int64_t scratch_floats(int64_t tile, int64_t d, int64_t taps) {
-    return (tile + taps + 1) * padded(d) + (kBandRows + 1) * padded(taps + kBandRows);
-  }
+  struct Memory {
+    Memory(Arena* arena, int64_t tile, int64_t d, int64_t taps)
+        : window(arena->take(taps == 0 ? 0 : ((tile + taps) / kPack + 1) * padded(d))),
+          band(arena->take(taps == 0 ? 0 : kBandRows * padded(taps + kBandRows))) {}
+    float *window, *band;
+  };
 
-  // `memory` for scratch_floats(tile, d, taps); every tile but the last has `tile` rows, an even
-  // number.
-  ConvolutionTile(const Convolution& convolution, int64_t d, int64_t tile, float* memory)
-      : convolution_(convolution), d_(d), dp_(padded(d)), window_(memory) {
+  // Every tile but the last has the number of rows that its memory was made for, an even one.
+  ConvolutionTile(const Convolution& convolution, int64_t d, const Memory& memory)
+      : convolution_(convolution), d_(d), dp_(padded(d)), window_(memory.window) {
     const int64_t taps = convolution.taps, columns = padded(taps + kBandRows);
     if (taps == 0) return;
-    float* band = memory + (tile + taps + 1) * dp_;
+    float* band = memory.band;
     fill(band, kBandRows * columns, 0);
     for (int64_t i = 0; i < kBandRows; ++i) {
       for (int64_t t = 0; t < taps; ++t) band[i * columns + i + t] = convolution.filter[t];
@@ -91,7 +93,8 @@ template <class Operands>
 static void narrow(float* wide, int64_t n, int64_t d, const Convolution& convolution,
                    WritableRows x, float* scratch) {
   const typename Operands::Scope scope;
-  ConvolutionTile<Operands> tile(convolution, d, kConvolutionRows, scratch);
+  Arena arena(scratch);
+  ConvolutionTile<Operands> tile(convolution, d, {&arena, kConvolutionRows, d, convolution.taps});
   for (int64_t begin = 0; begin < n; begin += kConvolutionRows) {
     const int64_t end = begin + kConvolutionRows < n ? begin + kConvolutionRows : n;
     tile.compute(begin, end, wide + begin * padded(d), /*add=*/true);
@@ -134,6 +137,18 @@ static void add_tap_sums(const float* window, const float* gradient, int64_t dp,
   add_tap_sums<kTaps, 1>(window + even * dp, gradient + even * dp, dp, rows - even, filter);
 }
 
+struct FilterGradientMemory {
+  FilterGradientMemory(Arena* arena, int64_t d, int64_t taps)
+      : wide(arena->take(kConvolutionRows * padded(d))),
+        window(arena->take((kConvolutionRows + taps) * padded(d))) {}
+  float *wide, *window;
+};
+
+template <class Operands>
+static int64_t filter_gradient_floats(int64_t d, int64_t taps) {
+  return floats_of<FilterGradientMemory>(d, taps);
+}
+
 template <class Operands>
 static void filter_gradient(Rows gradient, const Convolution& convolution, int64_t d, Chunk chunk,
                             float* filter, float* scratch) {
@@ -141,8 +156,8 @@ static void filter_gradient(Rows gradient, const Convolution& convolution, int64
   constexpr int64_t kRows = kConvolutionRows;
   const int64_t dp = padded(d), taps = convolution.taps;
   Arena arena(scratch);
-  float* wide = arena.take(kRows * dp);
-  float* window = arena.take((kRows + taps) * dp);
+  const FilterGradientMemory memory(&arena, d, taps);
+  float *wide = memory.wide, *window = memory.window;
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kRows) {
     const int64_t end = begin + kRows < chunk.end ? begin + kRows : chunk.end;
     const int64_t first = begin - taps / 2;
@@ -162,15 +177,31 @@ static void filter_gradient(Rows gradient, const Convolution& convolution, int64
 // The product of 16 rows of the gradient with all rows of x that they meet holds filter[t]'s share
 // along its t-th diagonal. Its sum over all such blocks stays in `sums`, and the diagonals are added
 // up once.
+struct FilterGradientTiles {
+  // Blocks of columns that 16 rows of the gradient meet.
+  static int64_t spread(int64_t taps) { return padded(taps + kTile - 1) / kTile; }
+
+  FilterGradientTiles(Arena* arena, int64_t d, int64_t taps)
+      : sums(arena->take(spread(taps) * kTile * kTile)),
+        x_transposed(arena->take(padded(d / 2) * kTile)) {}
+  float *sums, *x_transposed;
+};
+
+template <>
+int64_t filter_gradient_floats<TileOperands>(int64_t d, int64_t taps) {
+  return floats_of<FilterGradientTiles>(d, taps);
+}
+
 template <>
 void filter_gradient<TileOperands>(Rows gradient, const Convolution& convolution, int64_t d,
                                    Chunk chunk, float* filter, float* scratch) {
   const TileScope scope;
-  const int64_t taps = convolution.taps, width = padded(taps + kTile - 1), units_of_row = d / 2;
-  const int64_t blocks = (chunk.end - chunk.begin + kTile - 1) / kTile, spread = width / kTile;
+  const int64_t taps = convolution.taps, units_of_row = d / 2;
+  const int64_t blocks = (chunk.end - chunk.begin + kTile - 1) / kTile;
+  const int64_t spread = FilterGradientTiles::spread(taps);
   Arena arena(scratch);
-  float* sums = arena.take(spread * kTile * kTile);
-  float* x_transposed = arena.take(padded(units_of_row) * kTile);
+  const FilterGradientTiles memory(&arena, d, taps);
+  float *sums = memory.sums, *x_transposed = memory.x_transposed;
   fill(sums, spread * kTile * kTile, 0);
   for (int64_t block = 0; block < blocks + spread - 1; ++block) {
     const int64_t first = chunk.begin - taps / 2 + block * kTile;

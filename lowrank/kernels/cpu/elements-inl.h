@@ -53,14 +53,26 @@ class Arena {
  public:
   explicit Arena(float* at) : at_(at) {}
   float* take(int64_t floats) {
-    float* part = at_;
-    at_ += padded(floats);
+    float* part = at_ == nullptr ? nullptr : at_ + taken_;
+    taken_ += padded(floats);
     return part;
   }
+  int64_t taken() const { return taken_; }
 
  private:
-  float* at_;
+  float* const at_;
+  int64_t taken_ = 0;
 };
+
+// The floats that a kernel takes from an arena: what its Memory is made with there.
+template <class Memory, class... Shape>
+static int64_t floats_of(Shape... shape) {
+  Arena arena(nullptr);
+  const Memory memory(&arena, shape...);
+  return arena.taken();
+}
+
+LOWRANK_INLINE int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static void fill(float* x, int64_t count, float value) {
   for (int64_t i = 0; i < count; ++i) x[i] = value;
@@ -161,11 +173,18 @@ LOWRANK_INLINE void transpose_units(int64_t depth, int64_t columns, float* out, 
 // How an element type becomes the operands of products. `kPack` values of the summed dimension make
 // a unit. "left" operands are read one unit at a time and may lie in strides; "right" operands are
 // [depth, columns], the columns padded. The scratch of a transposed left one has room for its columns
-// and its depth, both padded. A kernel holds a `Scope` while it multiplies; bands of `kBandRows` rows
-// make a convolution (see Note [Convolution as products]).
+// and its depth in units, both padded. A kernel holds a `Scope` while it multiplies; bands of
+// `kBandRows` rows make a convolution (see Note [Convolution as products]).
 struct NoScope {
   NoScope() {}  // so that no compiler calls it unused
 };
+
+// The floats that a left operand of the columns of x [rows, columns] takes.
+template <class Operands>
+LOWRANK_INLINE int64_t transposed_floats(int64_t rows, int64_t columns) {
+  if (Operands::kPack == 1) return 0;
+  return padded(columns) * padded((rows + 1) / Operands::kPack);
+}
 
 // Elements of any type, products of floats.
 template <class ElementType>

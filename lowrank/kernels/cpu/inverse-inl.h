@@ -13,15 +13,22 @@ static void transpose(const float* x, int64_t rows, int64_t columns, float* out)
   FloatOperands<float>::right_transposed(x, rows, columns, 1, out);
 }
 
+struct LandmarkProbabilitiesMemory {
+  LandmarkProbabilitiesMemory(Arena* arena, int64_t m, int64_t d)
+      : km_transposed(arena->take(d * padded(m))), inverse_sums(arena->take(m)) {}
+  float *km_transposed, *inverse_sums;
+};
+
 static void landmark_probabilities(const float* qm, const float* km, int64_t m, int64_t d,
                                    float scale, float* a, float* scratch) {
   const int64_t mp = padded(m);
   Arena arena(scratch);
-  float* km_transposed = arena.take(d * mp);
-  float* inverse_sums = arena.take(m);
-  FloatOperands<float>::right_transposed(km, m, d, scale, km_transposed);
-  multiply<FloatUnit>(m, mp, d, {units(qm), padded(d), 1}, units(km_transposed), mp, a, mp, false);
-  softmax_rows<FloatOperands<float>>(a, m, m, inverse_sums);
+  const LandmarkProbabilitiesMemory memory(&arena, m, d);
+  const float* inverse_sums = memory.inverse_sums;
+  FloatOperands<float>::right_transposed(km, m, d, scale, memory.km_transposed);
+  multiply<FloatUnit>(m, mp, d, {units(qm), padded(d), 1}, units(memory.km_transposed), mp, a, mp,
+                      false);
+  softmax_rows<FloatOperands<float>>(a, m, m, memory.inverse_sums);
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < m; ++j) a[i * mp + j] *= inverse_sums[i];
     fill(a + i * mp + m, mp - m, 0);
@@ -88,12 +95,10 @@ static void negate(int64_t count, float* x) {
 // One step is Z' = 1/4 Z R with X = A Z, P = 7 I - X, Q = 15 I - X P, R = 13 I - X Q. Its gradient
 // is the chain rule through R, Q, P, X in turn; X, P, Q, R are computed again from the kept Z.
 struct Step {
+  Step(Arena* arena, int64_t size)
+      : x(arena->take(size)), p(arena->take(size)), q(arena->take(size)), r(arena->take(size)) {}
   float *x, *p, *q, *r;
 };
-
-static Step take_step(Arena* arena, int64_t size) {
-  return {arena->take(size), arena->take(size), arena->take(size), arena->take(size)};
-}
 
 static void compute_step(const float* a, const float* z, int64_t m, const Step& s) {
   const int64_t size = m * padded(m);
@@ -106,11 +111,19 @@ static void compute_step(const float* a, const float* z, int64_t m, const Step& 
   subtract_from_identity(13, m, s.r);
 }
 
+struct InverseMemory {
+  InverseMemory(Arena* arena, int64_t m)
+      : step(arena, m * padded(m)), other(arena->take(m * padded(m))) {}
+  Step step;
+  float* other;
+};
+
 static void inverse(const float* a, int64_t m, int64_t steps, bool keep, float* z, float* scratch) {
   const int64_t size = m * padded(m);
   Arena arena(scratch);
-  const Step step = take_step(&arena, size);
-  float* other = arena.take(size);
+  const InverseMemory memory(&arena, m);
+  const Step& step = memory.step;
+  float* other = memory.other;
   const Norms norms = norms_of(a, m, step.x);
   float* now = keep || steps % 2 == 0 ? z : other;
   transpose(a, m, m, now);
@@ -124,20 +137,30 @@ static void inverse(const float* a, int64_t m, int64_t steps, bool keep, float* 
   }
 }
 
+struct InverseBackwardMemory {
+  InverseBackwardMemory(Arena* arena, int64_t m)
+      : step(arena, m * padded(m)),
+        grad_z(arena->take(m * padded(m))),
+        next_grad_z(arena->take(m * padded(m))),
+        grad_x(arena->take(m * padded(m))),
+        grad_q(arena->take(m * padded(m))),
+        grad_r(arena->take(m * padded(m))),
+        transposed(arena->take(m * padded(m))) {}
+  Step step;
+  float *grad_z, *next_grad_z, *grad_x, *grad_q, *grad_r, *transposed;
+};
+
 static void inverse_backward(const float* a, const float* z, int64_t m, int64_t steps,
                              const float* gradient, float* grad_a, float* scratch) {
   const int64_t mp = padded(m), size = m * mp;
   Arena arena(scratch);
-  const Step s = take_step(&arena, size);
-  float* grad_z = arena.take(size);
-  float* next_grad_z = arena.take(size);
-  float* grad_x = arena.take(size);
-  float* grad_q = arena.take(size);
-  float* grad_r = arena.take(size);
-  float* transposed = arena.take(mp * mp);
+  const InverseBackwardMemory memory(&arena, m);
+  const Step& s = memory.step;
+  float *grad_z = memory.grad_z, *next_grad_z = memory.next_grad_z;
+  float *grad_x = memory.grad_x, *grad_q = memory.grad_q, *grad_r = memory.grad_r;
   const auto times_transpose = [&](const float* x, const float* y, bool add, float* c) {
-    transpose(y, m, m, transposed);
-    multiply_floats(m, m, m, x, false, transposed, add, c);
+    transpose(y, m, m, memory.transposed);
+    multiply_floats(m, m, m, x, false, memory.transposed, add, c);
   };
   for (int64_t i = 0; i < size; i += kLanes) store(grad_z + i, load(gradient + i));
   fill(grad_a, size, 0);

@@ -25,17 +25,29 @@
 #include "lowrank/kernels/cpu/project-inl.h"
 
 template <class Operands>
-static int64_t scratch_floats(int64_t r, int64_t d, int64_t taps) {
-  constexpr int64_t kBandRows = Operands::kBandRows;
-  const int64_t rp = padded(r + 1), dp = padded(d), tile = tile_rows<Operands>(r);
-  const int64_t attending = tile * (7 * dp + 2 * rp + 16) + padded(tile) * rp +
-                            2 * (tile + taps + 1) * dp + (kBandRows + 2) * padded(taps + kBandRows);
-  const int64_t convolving = 3 * (64 + taps) * dp + (kBandRows + 2) * padded(taps + kBandRows);
-  return attending + convolving;
+static int64_t scratch_floats(int64_t r, int64_t d, int64_t taps, bool backward) {
+  using NarrowMemory = typename ConvolutionTile<Operands>::Memory;
+  int64_t floats = floats_of<AttendMemory<Operands>>(r, d, taps);
+  floats = larger_of(floats, floats_of<CompressMemory<Operands>>(r, d));
+  floats = larger_of(floats, floats_of<NarrowMemory>(kConvolutionRows, d, taps));
+  if (!backward) return floats;
+  floats = larger_of(floats, floats_of<AttendBackwardMemory<Operands>>(r, d));
+  floats = larger_of(floats, floats_of<CompressBackwardMemory<Operands>>(r, d, taps));
+  return larger_of(floats, filter_gradient_floats<Operands>(d, taps));
 }
 
-static int64_t inverse_scratch_floats(int64_t m, int64_t d) {
-  return padded(m) * (11 * padded(m) + padded(d) + 16);
+template <class Operands>
+static int64_t project_scratch_floats(int64_t r, int64_t d, int64_t heads, bool backward) {
+  const int64_t floats = floats_of<ProjectMemory>(r, d);
+  if (!backward) return floats;
+  return larger_of(floats, larger_of(floats_of<ProjectBackwardMemory<Operands>>(r, d, heads),
+                                     floats_of<ProjectionGradientMemory>(r, d)));
+}
+
+static int64_t inverse_scratch_floats(int64_t m, int64_t d, bool backward) {
+  const int64_t floats =
+      larger_of(floats_of<LandmarkProbabilitiesMemory>(m, d), floats_of<InverseMemory>(m));
+  return backward ? larger_of(floats, floats_of<InverseBackwardMemory>(m)) : floats;
 }
 
 template <class Operands>
@@ -43,14 +55,14 @@ static constexpr Table table_of() {
   using Element = typename Operands::Element;
   return {
       .scratch_floats = scratch_floats<Operands>,
-      .project_scratch_floats = project_scratch_floats,
+      .project_scratch_floats = project_scratch_floats<Operands>,
       .inverse_scratch_floats = inverse_scratch_floats,
       .means = means<Element>,
       .add_means_gradient = add_means_gradient<Element>,
       .widen = [](Rows x, int64_t n, int64_t d,
                   float* wide) { widen_rows<Element>(x, n, d, 0, n, wide); },
       .narrow = narrow<Operands>,
-      .packed_floats = packed_floats,
+      .packed_floats = packed_floats<Operands>,
       .pack = pack<Operands>,
       .attend = attend<Operands>,
       .attend_backward = attend_backward<Operands>,

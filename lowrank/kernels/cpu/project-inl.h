@@ -50,10 +50,12 @@ static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t en
 // Note [Heads together]
 // The heads of a sequence share e: each part of it, read once and once made an operand, serves them all
 // while it is in the caches.
-static int64_t project_scratch_floats(int64_t r, int64_t d, int64_t heads) {
-  const int64_t rp = padded(r + 1), dp = padded(d);
-  return 2 * rp * kProjectRows + heads * rp * dp + 3 * kProjectRows * dp;
-}
+
+struct ProjectMemory {
+  ProjectMemory(Arena* arena, int64_t r, int64_t d)
+      : wide(arena->take(r * kProjectRows)), rows_right(arena->take(kProjectRows * padded(d))) {}
+  float *wide, *rows_right;
+};
 
 template <class Operands>
 static void project(Rows e, int64_t r, const Rows* x, int64_t heads, int64_t d, Chunk chunk,
@@ -63,19 +65,18 @@ static void project(Rows e, int64_t r, const Rows* x, int64_t heads, int64_t d, 
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);
   Arena arena(scratch);
-  float* wide = arena.take(r * kProjectRows);
-  float* rows_right = arena.take(kProjectRows * dp);
+  const ProjectMemory memory(&arena, r, d);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
     const int64_t depth = (end - begin + Operands::kPack - 1) / Operands::kPack;
-    const Left left = left_columns<Operands>(e, r, begin, end, wide);
+    const Left left = left_columns<Operands>(e, r, begin, end, memory.wide);
     const Stream next_of_e =
         stream_of<Element>(columns_from<Element>(e, end).at, e.stride, 0, kProjectRows);
     for (int64_t h = 0; h < heads; ++h) {
       const bool last = h + 1 == heads;
       const Rows next = last ? x[0] : x[h + 1];
       const Stream next_of_x = stream_of<Element>(next.at, next.stride, last ? end : begin, d);
-      const Unit* right = Operands::right_rows(x[h], end, d, begin, end, rows_right);
+      const Unit* right = Operands::right_rows(x[h], end, d, begin, end, memory.rows_right);
       multiply<Type>(r, dp, depth, left, right, dp, y + h * r * dp, dp, true,
                      {{next_of_x, last ? next_of_e : Stream{}}});
     }
@@ -83,30 +84,50 @@ static void project(Rows e, int64_t r, const Rows* x, int64_t heads, int64_t d, 
 }
 
 template <class Operands>
+struct ProjectBackwardMemory {
+  ProjectBackwardMemory(Arena* arena, int64_t r, int64_t d, int64_t heads)
+      : depth((r + Operands::kPack - 1) / Operands::kPack),
+        wide(arena->take(r * kProjectRows)),
+        transposed(arena->take(transposed_floats<Operands>(r, kProjectRows))),
+        values(arena->take(kProjectRows * padded(d))),
+        rights(arena->take(heads * depth * padded(d))) {}
+  int64_t depth;  // of the product, in units
+  float *wide, *transposed, *values, *rights;
+};
+
+template <class Operands>
 static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t heads, int64_t d,
                              Chunk chunk, const WritableRows* grad_x, float* scratch) {
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
-  const int64_t dp = padded(d), depth = (r + Operands::kPack - 1) / Operands::kPack;
+  const int64_t dp = padded(d);
   Arena arena(scratch);
-  float* wide = arena.take((r + 1) * kProjectRows);
-  float* transposed = arena.take(padded(r + 1) * kProjectRows);
-  float* values = arena.take(kProjectRows * dp);
-  float* rights = arena.take(heads * (r + 1) * dp);
+  const ProjectBackwardMemory<Operands> memory(&arena, r, d, heads);
+  const int64_t depth = memory.depth;
   for (int64_t h = 0; h < heads; ++h) {
-    Operands::right_floats(grad_y + h * r * dp, r, d, rights + h * (r + 1) * dp);
+    Operands::right_floats(grad_y + h * r * dp, r, d, memory.rights + h * depth * dp);
   }
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
-    const Left left = left_transposed_columns<Operands>(e, r, begin, end, wide, transposed);
+    const Left left =
+        left_transposed_columns<Operands>(e, r, begin, end, memory.wide, memory.transposed);
     for (int64_t h = 0; h < heads; ++h) {
-      multiply<Type>(end - begin, dp, depth, left, units(rights + h * (r + 1) * dp), dp, values, dp,
-                     false, {{stream_of<Element>(grad_x[h].at, grad_x[h].stride, begin, d)}});
-      write_rows<Element>(values, d, begin, end, grad_x[h]);
+      multiply<Type>(end - begin, dp, depth, left, units(memory.rights + h * depth * dp), dp,
+                     memory.values, dp, false,
+                     {{stream_of<Element>(grad_x[h].at, grad_x[h].stride, begin, d)}});
+      write_rows<Element>(memory.values, d, begin, end, grad_x[h]);
     }
   }
 }
+
+struct ProjectionGradientMemory {
+  ProjectionGradientMemory(Arena* arena, int64_t r, int64_t d)
+      : left_rows(arena->take(r * padded(d))),
+        wide(arena->take(kProjectRows * padded(d))),
+        transposed(arena->take(kProjectRows * padded(d))) {}
+  float *left_rows, *wide, *transposed;
+};
 
 template <class Operands>
 static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t d, Chunk chunk,
@@ -114,16 +135,14 @@ static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t 
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
-  const int64_t dp = padded(d);
   Arena arena(scratch);
-  float* left_rows = arena.take(r * dp);
-  float* wide = arena.take(kProjectRows * dp);
-  float* transposed = arena.take(kProjectRows * dp);
-  const Left left = Operands::left_floats(grad_y, r, d, left_rows);
+  const ProjectionGradientMemory memory(&arena, r, d);
+  const Left left = Operands::left_floats(grad_y, r, d, memory.left_rows);
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
-    widen_rows<Element>(x, end, d, begin, end, wide);
-    const Unit* right = Operands::right_transposed(wide, end - begin, d, 1, transposed);
+    widen_rows<Element>(x, end, d, begin, end, memory.wide);
+    const Unit* right =
+        Operands::right_transposed(memory.wide, end - begin, d, 1, memory.transposed);
     multiply<Type>(r, padded(end - begin), d / Operands::kPack, left, right, padded(end - begin),
                    grad_e + begin - chunk.begin, stride, true);
   }

@@ -57,11 +57,11 @@ struct Compressed {
 };
 
 struct Table {
-  // The scratch memory, in floats, that any of the kernels below needs; those of projections and of A
-  // and Z have their own.
-  int64_t (*scratch_floats)(int64_t r, int64_t d, int64_t taps);
-  int64_t (*project_scratch_floats)(int64_t r, int64_t d, int64_t heads);
-  int64_t (*inverse_scratch_floats)(int64_t m, int64_t d);
+  // The scratch memory, in floats, that any of the kernels below needs, with `backward` those of
+  // gradients too; the kernels of projections and of A and Z have their own.
+  int64_t (*scratch_floats)(int64_t r, int64_t d, int64_t taps, bool backward);
+  int64_t (*project_scratch_floats)(int64_t r, int64_t d, int64_t heads, bool backward);
+  int64_t (*inverse_scratch_floats)(int64_t m, int64_t d, bool backward);
 
   // The means [m, padded(d)] of m consecutive segments of x [n, d], n >= m; the first n mod m have
   // one row more. And the gradient: rows of `chunk` in grad_x get their segment's share added.
