@@ -19,12 +19,12 @@ LOWRANK_INLINE int64_t attend_rows(int64_t r) {
 
 // The parts of what `pack` writes.
 struct PackedParts {
-  const Unit *k_transposed, *v, *k, *v_transposed;
+  Right k_transposed, v, k, v_transposed;
 };
 
 template <class Operands>
 LOWRANK_INLINE int64_t packed_part(int64_t r, int64_t d) {
-  return padded(r) * padded(d) / Operands::kPack;
+  return panel_columns(r) * padded(d) / Operands::kPack;
 }
 
 template <class Operands>
@@ -34,9 +34,10 @@ static int64_t packed_floats(int64_t r, int64_t d, bool backward) {
 
 template <class Operands>
 LOWRANK_INLINE PackedParts parts_of(const Packed& packed) {
-  const int64_t size = packed_part<Operands>(packed.r, packed.d);
-  return {units(packed.at), units(packed.at + size), units(packed.at + 2 * size),
-          units(packed.at + 3 * size)};
+  const int64_t r = packed.r, d = packed.d, size = packed_part<Operands>(r, d);
+  const int64_t depth = d / Operands::kPack;
+  return {in_panels(packed.at, depth, r), in_rows(packed.at + size, d),
+          in_rows(packed.at + 2 * size, d), in_panels(packed.at + 3 * size, depth, r)};
 }
 
 template <class Operands>
@@ -64,10 +65,12 @@ static void hide_padding(float* scores, int64_t rows, int64_t r) {
 
 // exp(scores - the row's largest) in place, and one over its sum for each row.
 template <class Operands>
-static void softmax_rows(float* scores, int64_t rows, int64_t r, float* inverse_sums) {
+static void softmax_rows(float* scores, int64_t rows, int64_t r, float* inverse_sums,
+                         Ahead ahead = {}) {
   const int64_t columns = padded(r);
   hide_padding(scores, rows, r);
   for (int64_t i = 0; i < rows; ++i, scores += columns) {
+    ahead.ask(1);
     Vector largest = load(scores);
     for (int64_t j = kLanes; j < columns; j += kLanes) largest = larger(largest, load(scores + j));
     const Vector shift = broadcast(largest_lane(largest));
@@ -84,9 +87,10 @@ static void softmax_rows(float* scores, int64_t rows, int64_t r, float* inverse_
 // From probabilities p [rows, padded(r)] and their gradients, in their place: p * inverse_sums, and
 // the scores' gradients p (gradient - sum(p gradient)).
 static void softmax_rows_backward(float* p, float* gradient, int64_t rows, int64_t r,
-                                  const float* inverse_sums) {
+                                  const float* inverse_sums, Ahead ahead) {
   const int64_t columns = padded(r);
   for (int64_t i = 0; i < rows; ++i, p += columns, gradient += columns) {
+    ahead.ask(1);
     const Vector inverse = broadcast(inverse_sums[i]);
     Vector sum = {};
     for (int64_t j = 0; j < columns; j += kLanes) {
@@ -132,14 +136,14 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
     const Left queries = Operands::left_rows(q, begin, end, d, memory.wide);
-    multiply<Type>(rows, rp, d / Operands::kPack, queries, parts.k_transposed, rp, scores, rp,
-                   false, {{convolved.stream(begin)}});
-    softmax_rows<Operands>(scores, rows, r, inverse_sums);
+    multiply<Type>(rows, rp, d / Operands::kPack, queries, parts.k_transposed, scores, rp, false);
+    softmax_rows<Operands>(
+        scores, rows, r, inverse_sums,
+        {{stream_of<Element>(q.at, q.stride, end, d),
+          stream_of<Element>(out.at, out.stride, begin, d), convolved.stream(end)}});
     const Left p = Operands::left_floats(scores, rows, r, scores);
-    multiply<Type>(rows, dp, (r + Operands::kPack - 1) / Operands::kPack, p, parts.v, dp, values,
-                   dp, false,
-                   {{stream_of<Element>(q.at, q.stride, end, d),
-                     stream_of<Element>(out.at, out.stride, begin, d)}});
+    multiply<Type>(rows, dp, (r + Operands::kPack - 1) / Operands::kPack, p, parts.v, values, dp,
+                   false);
     convolved.compute(begin, end, memory.convolution_values);
     for (int64_t i = 0; i < rows; ++i) {
       Element* row = static_cast<Element*>(out.at) + (begin + i) * out.stride;
@@ -189,24 +193,26 @@ static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& ri
     const int64_t depth_rows = (rows + kPack - 1) / kPack;
     const Left queries = Operands::left_rows(q, begin, end, d, memory.wide);
     const Left gradients = Operands::left_rows(gradient, begin, end, d, memory.wide_gradient);
-    multiply<Type>(rows, rp, d / kPack, queries, parts.k_transposed, rp, scores, rp, false);
-    softmax_rows<Operands>(scores, rows, r, memory.inverse_sums);
-    multiply<Type>(rows, rp, d / kPack, gradients, parts.v_transposed, rp, grad_scores, rp, false);
-    softmax_rows_backward(scores, grad_scores, rows, r, memory.inverse_sums);
+    multiply<Type>(rows, rp, d / kPack, queries, parts.k_transposed, scores, rp, false);
+    softmax_rows<Operands>(scores, rows, r, memory.inverse_sums,
+                           {{stream_of<Element>(q.at, q.stride, end, d),
+                             stream_of<Element>(grad_q.at, grad_q.stride, begin, d)}});
+    multiply<Type>(rows, rp, d / kPack, gradients, parts.v_transposed, grad_scores, rp, false);
+    softmax_rows_backward(scores, grad_scores, rows, r, memory.inverse_sums,
+                          {{stream_of<Element>(gradient.at, gradient.stride, end, d)}});
     // grad_v += p^T gradient
     Left columns = Operands::left_transposed(scores, rows, r, memory.transposed);
     multiply<Type>(r, dp, depth_rows, columns,
-                   Operands::right_rows(gradient, end, d, begin, end, memory.rows_right), dp,
-                   grad_v, dp, true, {{stream_of<Element>(gradient.at, gradient.stride, end, d)}});
+                   Operands::right_rows(gradient, end, d, begin, end, memory.rows_right), grad_v,
+                   dp, true);
     // grad_k += grad_scores^T q
     columns = Operands::left_transposed(grad_scores, rows, r, memory.transposed);
     multiply<Type>(r, dp, depth_rows, columns,
-                   Operands::right_rows(q, end, d, begin, end, memory.rows_right), dp, grad_k, dp,
-                   true, {{stream_of<Element>(q.at, q.stride, end, d)}});
+                   Operands::right_rows(q, end, d, begin, end, memory.rows_right), grad_k, dp,
+                   true);
     // grad_q = grad_scores k
     const Left lines = Operands::left_floats(grad_scores, rows, r, grad_scores);
-    multiply<Type>(rows, dp, depth_r, lines, parts.k, dp, values, dp, false,
-                   {{stream_of<Element>(grad_q.at, grad_q.stride, begin, d)}});
+    multiply<Type>(rows, dp, depth_r, lines, parts.k, values, dp, false);
     write_rows<Element>(values, d, begin, end, grad_q);
   }
 }

@@ -4,7 +4,7 @@
 // exp(scores - largest) for each column; where a column's largest grew, its sums shrink to fit.
 template <class Operands>
 static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
-                            const Compressed& out) {
+                            const Compressed& out, Ahead ahead) {
   const int64_t mp = padded(m);
   for (int64_t j = 0; j < mp; j += kLanes) {
     const Vector before = load(out.largest + j);
@@ -14,6 +14,7 @@ static void softmax_columns(float* scores, int64_t rows, int64_t m, int64_t dp,
     const Vector shrink = exp_of_nonpositive(before - largest);
     Vector sum = load(out.sum + j) * shrink;
     for (int64_t i = 0; i < rows; ++i) {
+      if (j == 0) ahead.ask(1);
       const Vector p = Operands::exp_of_difference(load(scores + i * mp + j), largest);
       store(scores + i * mp + j, p);
       sum = sum + p;
@@ -60,13 +61,14 @@ static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Com
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
     const Left keys = Operands::left_rows(k, begin, end, d, memory.wide);
-    multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, mp, scores, mp, false,
-                   {{stream_of<Element>(v.at, v.stride, begin, d)}});
-    softmax_columns<Operands>(scores, rows, m, dp, out);
+    multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, scores, mp, false);
+    softmax_columns<Operands>(
+        scores, rows, m, dp, out,
+        {{stream_of<Element>(k.at, k.stride, end, d), stream_of<Element>(v.at, v.stride, end, d)}});
     const Left columns = Operands::left_transposed(scores, rows, m, memory.transposed);
     multiply<Type>(m, dp, (rows + kPack - 1) / kPack, columns,
-                   Operands::right_rows(v, end, d, begin, end, memory.rows_right), dp, out.bv, dp,
-                   true, {{stream_of<Element>(k.at, k.stride, end, d)}});
+                   Operands::right_rows(v, end, d, begin, end, memory.rows_right), out.bv, dp,
+                   true);
   }
 }
 
@@ -145,13 +147,15 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
     const Left keys = Operands::left_rows(k, begin, end, d, memory.wide);
     const Left vs = Operands::left_rows(v, begin, end, d, memory.wide_values);
-    multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, mp, scores, mp, false);
-    multiply<Type>(rows, mp, d / kPack, vs, parts.v_transposed, mp, grad_scores, mp, false,
-                   {{convolved.stream(begin)}});
+    multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, scores, mp, false);
+    multiply<Type>(rows, mp, d / kPack, vs, parts.v_transposed, grad_scores, mp, false);
+    Ahead ahead = {{stream_of<Element>(k.at, k.stride, end, d),
+                    stream_of<Element>(v.at, v.stride, end, d), convolved.stream(end)}};
     for (int64_t j = 0; j < mp; j += kLanes) {
       const Vector largest = load(bv.largest + j), inverse = load(bv.sum + j),
                    d_j = load(delta + j);
       for (int64_t i = 0; i < rows; ++i) {
+        if (j == 0) ahead.ask(1);
         float* p = scores + i * mp + j;
         float* g = grad_scores + i * mp + j;
         const Vector probability = Operands::exp_of_difference(load(p), largest) * inverse;
@@ -161,19 +165,18 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
     }
     // grad_qm += grad_scores^T k
     const Left columns = Operands::left_transposed(grad_scores, rows, m, memory.transposed);
-    multiply<Type>(
-        m, dp, (rows + kPack - 1) / kPack, columns,
-        Operands::right_rows(k, end, d, begin, end, memory.rows_right), dp, grad_q_means, dp, true,
-        {{stream_of<Element>(k.at, k.stride, end, d), stream_of<Element>(v.at, v.stride, end, d)}});
+    multiply<Type>(m, dp, (rows + kPack - 1) / kPack, columns,
+                   Operands::right_rows(k, end, d, begin, end, memory.rows_right), grad_q_means, dp,
+                   true);
     // grad_k = grad_scores qm + the means' share
     spread_means_gradient(grad_means, n, dp, m, begin, end, values);
     Left lines = Operands::left_floats(grad_scores, rows, m, grad_scores);
-    multiply<Type>(rows, dp, depth_m, lines, parts.k, dp, values, dp, true,
+    multiply<Type>(rows, dp, depth_m, lines, parts.k, values, dp, true,
                    {{stream_of<Element>(grad_k.at, grad_k.stride, begin, d)}});
     write_rows<Element>(values, d, begin, end, grad_k);
     // grad_v = B^T grad_bv + the convolution's share
     lines = Operands::left_floats(scores, rows, m, scores);
-    multiply<Type>(rows, dp, depth_m, lines, parts.v, dp, values, dp, false,
+    multiply<Type>(rows, dp, depth_m, lines, parts.v, values, dp, false,
                    {{stream_of<Element>(grad_v.at, grad_v.stride, begin, d)}});
     convolved.compute(begin, end, values, /*add=*/true);
     write_rows<Element>(values, d, begin, end, grad_v);

@@ -43,7 +43,7 @@ class ConvolutionTile {
     for (int64_t i = 0; i < end - begin; i += kBandRows) {
       const int64_t rows = end - begin - i < kBandRows ? end - begin - i : kBandRows;
       multiply<typename Operands::Type>(rows, dp_, (rows + taps - 1 + kPack - 1) / kPack, band_,
-                                        units(window_ + i / kPack * dp_), dp_, values + i * dp_,
+                                        in_rows(window_ + i / kPack * dp_, d_), values + i * dp_,
                                         dp_, add);
     }
   }
@@ -205,7 +205,7 @@ void filter_gradient<TileOperands>(Rows gradient, const Convolution& convolution
   fill(sums, spread * kTile * kTile, 0);
   for (int64_t block = 0; block < blocks + spread - 1; ++block) {
     const int64_t first = chunk.begin - taps / 2 + block * kTile;
-    const Unit* right = TileOperands::right_transposed_rows(convolution.x, convolution.n, first,
+    const Right right = TileOperands::right_transposed_rows(convolution.x, convolution.n, first,
                                                             units_of_row, x_transposed);
     for (int64_t i = 0; i < spread; ++i) {
       const int64_t begin = chunk.begin + (block - i) * kTile;
@@ -215,8 +215,8 @@ void filter_gradient<TileOperands>(Rows gradient, const Convolution& convolution
       const Ahead ahead = {
           {stream_of<Bfloat16>(gradient.at, gradient.stride, begin + kTile, d),
            stream_of<Bfloat16>(convolution.x.at, convolution.x.stride, first + 2 * kTile, d)}};
-      multiply<TileUnit>(rows, kTile, units_of_row, left, right, kTile, sums + i * kTile * kTile,
-                         kTile, true, i == 0 ? ahead : Ahead{});
+      multiply<TileUnit>(rows, kTile, units_of_row, left, right, sums + i * kTile * kTile, kTile,
+                         true, i == 0 ? ahead : Ahead{});
     }
   }
   for (int64_t t = 0; t < taps; ++t) {

@@ -115,6 +115,21 @@ LOWRANK_INLINE Stream stream_of(const void* x, int64_t stride, int64_t begin, in
 
 LOWRANK_INLINE const Unit* units(const float* x) { return reinterpret_cast<const Unit*>(x); }
 
+// A right operand of padded columns, in rows.
+LOWRANK_INLINE Right in_rows(const float* x, int64_t columns) {
+  return {units(x), padded(columns), kBlockColumns};
+}
+
+// The same in panels, and the columns that those have together.
+LOWRANK_INLINE Right in_panels(const float* x, int64_t depth, int64_t columns) {
+  if (padded(columns) <= kBlockColumns) return in_rows(x, columns);
+  return {units(x), kBlockColumns, depth * kBlockColumns};
+}
+constexpr int64_t panel_columns(int64_t columns) {
+  if (padded(columns) <= kBlockColumns) return padded(columns);
+  return (padded(columns) + kBlockColumns - 1) / kBlockColumns * kBlockColumns;
+}
+
 #if defined(__AVX512F__)
 // The transpose of 16 lines of 16 units: row j of out holds the j-th of each, for j < count.
 LOWRANK_INLINE void store_transposed(const __m512i* line, float* out, int64_t row, int64_t count) {
@@ -147,23 +162,23 @@ LOWRANK_INLINE void store_transposed(const __m512i* line, float* out, int64_t ro
   }
 }
 
-// out [columns, padded(depth)] of the units that line(k, j) gives, of depth k and columns j to j + 15;
-// zeros behind `depth`.
+// Writes the units that line(k, j) gives, of line k and its units j to j + 15, to unit (j, k) of
+// `out`, in whose memory they are; zeros behind the lines.
 template <class Line>
-LOWRANK_INLINE void transpose_units(int64_t depth, int64_t columns, float* out, Line line) {
-  const int64_t row = padded(depth);
-  for (int64_t j = 0; j < columns; j += kLanes) {
-    for (int64_t k = 0; k < depth; k += kLanes) {
-      __m512i lines[kLanes];
-      if (k + kLanes <= depth) {
+LOWRANK_INLINE void transpose_units(int64_t lines, int64_t width, float* memory, const Right& out,
+                                    Line line) {
+  for (int64_t j = 0; j < width; j += kLanes) {
+    for (int64_t k = 0; k < lines; k += kLanes) {
+      __m512i block[kLanes];
+      if (k + kLanes <= lines) {
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) lines[i] = line(k + i, j);
+        for (int i = 0; i < kLanes; ++i) block[i] = line(k + i, j);
       } else {
         for (int i = 0; i < kLanes; ++i) {
-          lines[i] = k + i < depth ? line(k + i, j) : _mm512_setzero_si512();
+          block[i] = k + i < lines ? line(k + i, j) : _mm512_setzero_si512();
         }
       }
-      store_transposed(lines, out + j * row + k, row, columns - j);
+      store_transposed(block, memory + (out.from(j, k) - units(memory)), out.row, width - j);
     }
   }
 }
@@ -207,32 +222,38 @@ struct FloatOperands {
     }
   }
   // The same as a right operand, summed over its rows; zeros where x [n, d] has no row.
-  static const Unit* right_rows(Rows x, int64_t n, int64_t d, int64_t begin, int64_t end,
-                                float* scratch) {
+  static Right right_rows(Rows x, int64_t n, int64_t d, int64_t begin, int64_t end,
+                          float* scratch) {
     widen_rows<Element>(x, n, d, begin, end, scratch);
-    return units(scratch);
+    return in_rows(scratch, d);
   }
   // x [rows, columns] with padded columns, summed over its rows.
-  static const Unit* right_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
+  static Right right_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
     for (int64_t i = 0; i < rows * padded(columns); i += kLanes) store(scratch + i, load(x + i));
-    return units(scratch);
+    return in_rows(scratch, columns);
   }
-  // x [rows, columns] times `scale`, transposed to [columns, padded(rows)], summed over columns.
-  static const Unit* right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
-                                      float* scratch) {
+  // x [rows, columns] times `scale`, transposed to [columns, panel_columns(rows)], summed over columns.
+  static Right right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
+                                float* scratch) {
+    const Right right = in_panels(scratch, columns, rows);
+    transpose(x, rows, columns, scale, scratch, right);
+    return right;
+  }
+  // The same in the order of `out`, whose memory is `scratch`.
+  static void transpose(const float* x, int64_t rows, int64_t columns, float scale, float* scratch,
+                        const Right& out) {
     const int64_t stride = padded(columns);
 #if defined(__AVX512F__)
-    transpose_units(rows, columns, scratch, [&](int64_t i, int64_t j) {
+    transpose_units(rows, columns, scratch, out, [&](int64_t i, int64_t j) {
       return (__m512i)(load(x + i * stride + j) * broadcast(scale));
     });
 #else
-    const int64_t padded_rows = padded(rows);
     for (int64_t j = 0; j < columns; ++j) {
-      for (int64_t i = 0; i < rows; ++i) scratch[j * padded_rows + i] = x[i * stride + j] * scale;
-      fill(scratch + j * padded_rows + rows, padded_rows - rows, 0);
+      for (int64_t i = 0; i < padded(rows); ++i) {
+        scratch[out.from(j, i) - units(scratch)] = i < rows ? x[i * stride + j] * scale : 0;
+      }
     }
 #endif
-    return units(scratch);
   }
   // x [rows, padded(columns)], its rows on the left, summed over columns. `scratch` may be x itself.
   static Left left_floats(const float* x, int64_t, int64_t columns, float*) {
@@ -243,9 +264,7 @@ struct FloatOperands {
     return {units(x), 1, padded(columns)};
   }
   // The columns of what `right_rows` gave on the left.
-  static Left left_columns(const Unit* x, int64_t, int64_t columns, float*) {
-    return {x, 1, padded(columns)};
-  }
+  static Left left_columns(const Right& x, int64_t, int64_t, float*) { return {x.at, 1, x.row}; }
 };
 
 #if defined(__AVX512BF16__)
@@ -279,8 +298,8 @@ struct PairOperands {
     const auto* row = static_cast<const Bfloat16*>(x.at) + begin * x.stride;
     return {reinterpret_cast<const Unit*>(row), x.stride / 2, 1};
   }
-  static const Unit* right_rows(Rows x, int64_t n, int64_t d, int64_t begin, int64_t end,
-                                float* scratch) {
+  static Right right_rows(Rows x, int64_t n, int64_t d, int64_t begin, int64_t end,
+                          float* scratch) {
     const auto row = [&](int64_t i) {
       const bool exists = i >= 0 && i < n && i < end;
       return exists ? static_cast<const Bfloat16*>(x.at) + i * x.stride : nullptr;
@@ -292,9 +311,9 @@ struct PairOperands {
         _mm512_storeu_si512(unit, interleave(halves(low, j, d), halves(high, j, d)));
       }
     }
-    return units(scratch);
+    return in_rows(scratch, d);
   }
-  static const Unit* right_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
+  static Right right_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
     const int64_t stride = padded(columns);
     float* unit = scratch;
     for (int64_t i = 0; i < rows; i += 2, x += 2 * stride) {
@@ -303,19 +322,20 @@ struct PairOperands {
         _mm512_storeu_si512(unit, pairs(load(x + j), high));
       }
     }
-    return units(scratch);
+    return in_rows(scratch, columns);
   }
-  static const Unit* right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
-                                      float* scratch) {
+  static Right right_transposed(const float* x, int64_t rows, int64_t columns, float scale,
+                                float* scratch) {
     const int64_t stride = padded(columns);
-    transpose_units(rows, (columns + 1) / 2, scratch, [&](int64_t i, int64_t unit) {
+    const Right right = in_panels(scratch, (columns + 1) / 2, rows);
+    transpose_units(rows, (columns + 1) / 2, scratch, right, [&](int64_t i, int64_t unit) {
       const float* at = x + i * stride + 2 * unit;
       const Vector low = load(at) * broadcast(scale);
       const bool more = 2 * unit + kLanes < stride;
       const Vector high = more ? load(at + kLanes) * broadcast(scale) : Vector{};
       return (__m512i)_mm512_cvtne2ps_pbh(high, low);
     });
-    return units(scratch);
+    return right;
   }
   static Left left_floats(const float* x, int64_t rows, int64_t columns, float* scratch) {
     const int64_t count = rows * padded(columns);
@@ -334,9 +354,7 @@ struct PairOperands {
     right_floats(x, rows, columns, scratch);
     return {units(scratch), 1, padded(columns)};
   }
-  static Left left_columns(const Unit* x, int64_t, int64_t columns, float*) {
-    return {x, 1, padded(columns)};
-  }
+  static Left left_columns(const Right& x, int64_t, int64_t, float*) { return {x.at, 1, x.row}; }
 
  private:
   LOWRANK_INLINE __m256i halves(const Bfloat16* row, int64_t j, int64_t d) {

@@ -5,17 +5,17 @@
 static void multiply_floats(int64_t rows, int64_t columns, int64_t depth, const float* a,
                             bool transposed, const float* b, bool add, float* c) {
   const Left left = transposed ? Left{units(a), 1, padded(rows)} : Left{units(a), padded(depth), 1};
-  multiply<FloatUnit>(rows, padded(columns), depth, left, units(b), padded(columns), c,
-                      padded(columns), add);
+  multiply<FloatUnit>(rows, padded(columns), depth, left, in_rows(b, columns), c, padded(columns),
+                      add);
 }
 
 static void transpose(const float* x, int64_t rows, int64_t columns, float* out) {
-  FloatOperands<float>::right_transposed(x, rows, columns, 1, out);
+  FloatOperands<float>::transpose(x, rows, columns, 1, out, in_rows(out, rows));
 }
 
 struct LandmarkProbabilitiesMemory {
   LandmarkProbabilitiesMemory(Arena* arena, int64_t m, int64_t d)
-      : km_transposed(arena->take(d * padded(m))), inverse_sums(arena->take(m)) {}
+      : km_transposed(arena->take(d * panel_columns(m))), inverse_sums(arena->take(m)) {}
   float *km_transposed, *inverse_sums;
 };
 
@@ -25,9 +25,8 @@ static void landmark_probabilities(const float* qm, const float* km, int64_t m, 
   Arena arena(scratch);
   const LandmarkProbabilitiesMemory memory(&arena, m, d);
   const float* inverse_sums = memory.inverse_sums;
-  FloatOperands<float>::right_transposed(km, m, d, scale, memory.km_transposed);
-  multiply<FloatUnit>(m, mp, d, {units(qm), padded(d), 1}, units(memory.km_transposed), mp, a, mp,
-                      false);
+  const Right right = FloatOperands<float>::right_transposed(km, m, d, scale, memory.km_transposed);
+  multiply<FloatUnit>(m, mp, d, {units(qm), padded(d), 1}, right, a, mp, false);
   softmax_rows<FloatOperands<float>>(a, m, m, memory.inverse_sums);
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < m; ++j) a[i * mp + j] *= inverse_sums[i];

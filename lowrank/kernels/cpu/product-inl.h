@@ -40,6 +40,18 @@ constexpr int64_t kBlockColumns = kMaxVectors * kLanes;
 // A block of B, kBlockDepth x kBlockColumns units, stays in the first cache while A's rows pass.
 constexpr int64_t kBlockDepth = 64;
 
+// B's unit (k, j). Its columns lie in panels of kBlockColumns, or all in one row: where rows are long,
+// those of a block of columns would share few places of the first cache.
+struct Right {
+  const Unit* at;
+  int64_t row, panel;
+
+  // Units from (k, j) on.
+  const Unit* from(int64_t k, int64_t j) const {
+    return at + j / kBlockColumns * panel + k * row + j % kBlockColumns;
+  }
+};
+
 template <class Type, int kRows, int kVectors>
 static void block_product(int64_t depth, Left a, const Unit* b, int64_t ldb, float* c, int64_t ldc,
                           bool add) {
@@ -66,27 +78,31 @@ static void block_product(int64_t depth, Left a, const Unit* b, int64_t ldb, flo
 }
 
 // Rows of memory that will be wanted soon. A head's rows lie far apart, where the processor does not
-// foresee them, so that a product asks for some of them before each of its blocks.
+// foresee them, so that work on what is in the caches asks for some of them now and then: a softmax for
+// one of each stream with each of its rows, a product for a few before each of its blocks. Many at once
+// would keep it waiting.
 struct Stream {
   const char* at;
   int64_t stride, bytes;  // of a row
 };
 struct Ahead {
-  Stream streams[2] = {};
-};
+  Stream streams[3] = {};
 
-LOWRANK_INLINE void ask_for_rows(Stream* stream) {
-  if (stream->at == nullptr) return;
-  for (int i = 0; i < kBlockRows; ++i, stream->at += stream->stride) {
-    for (int64_t j = 0; j < stream->bytes; j += 64) __builtin_prefetch(stream->at + j, 0, 2);
+  void ask(int64_t rows) {
+    for (Stream& stream : streams) {
+      if (stream.at == nullptr) continue;
+      for (int64_t i = 0; i < rows; ++i, stream.at += stream.stride) {
+        for (int64_t j = 0; j < stream.bytes; j += 64) __builtin_prefetch(stream.at + j, 0, 2);
+      }
+    }
   }
-}
+};
 
 template <class Type, int kVectors>
 static void row_blocks(int64_t rows, int64_t depth, Left a, const Unit* b, int64_t ldb, float* c,
                        int64_t ldc, bool add, Ahead ahead) {
   for (; rows >= kBlockRows; rows -= kBlockRows) {
-    for (Stream& stream : ahead.streams) ask_for_rows(&stream);
+    ahead.ask(kBlockRows);
     block_product<Type, kBlockRows, kVectors>(depth, a, b, ldb, c, ldc, add);
     a.at += kBlockRows * a.row;
     c += kBlockRows * ldc;
@@ -110,29 +126,29 @@ static void row_blocks(int64_t rows, int64_t depth, Left a, const Unit* b, int64
 // c [rows, columns] = (c +) a [rows, depth] b [depth, columns]. Columns are a multiple of
 // kPaddedColumns, depth counts units. Sums run along the depth in its order, whatever the rest.
 template <class Type>
-static void multiply(int64_t rows, int64_t columns, int64_t depth, Left a, const Unit* b,
-                     int64_t ldb, float* c, int64_t ldc, bool add, Ahead ahead = {}) {
+static void multiply(int64_t rows, int64_t columns, int64_t depth, Left a, Right b, float* c,
+                     int64_t ldc, bool add, Ahead ahead = {}) {
   for (int64_t j = 0; j < columns; j += kBlockColumns) {
     const int64_t vectors = (columns - j < kBlockColumns ? columns - j : kBlockColumns) / kLanes;
     for (int64_t k = 0; k < depth; k += kBlockDepth) {
       const int64_t count = depth - k < kBlockDepth ? depth - k : kBlockDepth;
       const Left part = {a.at + k * a.step, a.row, a.step};
-      const Unit* right = b + k * ldb + j;
+      const Unit* right = b.from(k, j);
       const bool sum = add || k > 0;
       switch (vectors) {
 #if defined(__AVX512F__)
         case 4:
-          row_blocks<Type, 4>(rows, count, part, right, ldb, c + j, ldc, sum, ahead);
+          row_blocks<Type, 4>(rows, count, part, right, b.row, c + j, ldc, sum, ahead);
           break;
         case 3:
-          row_blocks<Type, 3>(rows, count, part, right, ldb, c + j, ldc, sum, ahead);
+          row_blocks<Type, 3>(rows, count, part, right, b.row, c + j, ldc, sum, ahead);
           break;
 #endif
         case 2:
-          row_blocks<Type, 2>(rows, count, part, right, ldb, c + j, ldc, sum, ahead);
+          row_blocks<Type, 2>(rows, count, part, right, b.row, c + j, ldc, sum, ahead);
           break;
         default:
-          row_blocks<Type, 1>(rows, count, part, right, ldb, c + j, ldc, sum, ahead);
+          row_blocks<Type, 1>(rows, count, part, right, b.row, c + j, ldc, sum, ahead);
           break;
       }
       ahead = {};

@@ -21,11 +21,12 @@ static void widen_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* 
 }
 
 // Columns begin to end of e [r, .] on the left of a product that sums over them: where they lie, if
-// they are whole units.
+// they are whole pairs. Floats are copied: their rows would share few places of the caches.
 template <class Operands>
 static Left left_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* wide) {
   using Element = typename Operands::Element;
-  if ((end - begin) % Operands::kPack == 0 && e.stride % Operands::kPack == 0) {
+  if (Operands::kPack > 1 && (end - begin) % Operands::kPack == 0 &&
+      e.stride % Operands::kPack == 0) {
     return Operands::left_rows(columns_from<Element>(e, begin), 0, r, end - begin, wide);
   }
   widen_columns<Element>(e, r, begin, end, wide);
@@ -39,8 +40,8 @@ static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t en
   using Element = typename Operands::Element;
   const int64_t count = end - begin;
   if (Operands::kPack == 1 || count % 8 == 0) {
-    const Unit* units = Operands::right_rows(columns_from<Element>(e, begin), r, count, 0, r, wide);
-    return Operands::left_columns(units, (r + Operands::kPack - 1) / Operands::kPack, count,
+    const Right rows = Operands::right_rows(columns_from<Element>(e, begin), r, count, 0, r, wide);
+    return Operands::left_columns(rows, (r + Operands::kPack - 1) / Operands::kPack, count,
                                   transposed);
   }
   widen_columns<Element>(e, r, begin, end, wide);
@@ -76,8 +77,8 @@ static void project(Rows e, int64_t r, const Rows* x, int64_t heads, int64_t d, 
       const bool last = h + 1 == heads;
       const Rows next = last ? x[0] : x[h + 1];
       const Stream next_of_x = stream_of<Element>(next.at, next.stride, last ? end : begin, d);
-      const Unit* right = Operands::right_rows(x[h], end, d, begin, end, memory.rows_right);
-      multiply<Type>(r, dp, depth, left, right, dp, y + h * r * dp, dp, true,
+      const Right right = Operands::right_rows(x[h], end, d, begin, end, memory.rows_right);
+      multiply<Type>(r, dp, depth, left, right, y + h * r * dp, dp, true,
                      {{next_of_x, last ? next_of_e : Stream{}}});
     }
   }
@@ -113,7 +114,7 @@ static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t hea
     const Left left =
         left_transposed_columns<Operands>(e, r, begin, end, memory.wide, memory.transposed);
     for (int64_t h = 0; h < heads; ++h) {
-      multiply<Type>(end - begin, dp, depth, left, units(memory.rights + h * depth * dp), dp,
+      multiply<Type>(end - begin, dp, depth, left, in_rows(memory.rights + h * depth * dp, d),
                      memory.values, dp, false,
                      {{stream_of<Element>(grad_x[h].at, grad_x[h].stride, begin, d)}});
       write_rows<Element>(memory.values, d, begin, end, grad_x[h]);
@@ -141,9 +142,9 @@ static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t 
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
     const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
     widen_rows<Element>(x, end, d, begin, end, memory.wide);
-    const Unit* right =
+    const Right right =
         Operands::right_transposed(memory.wide, end - begin, d, 1, memory.transposed);
-    multiply<Type>(r, padded(end - begin), d / Operands::kPack, left, right, padded(end - begin),
+    multiply<Type>(r, padded(end - begin), d / Operands::kPack, left, right,
                    grad_e + begin - chunk.begin, stride, true);
   }
 }

@@ -98,19 +98,19 @@ LOWRANK_INLINE void tile_block(int64_t steps, Left a, const Unit* b, int64_t ldb
 }
 
 template <int kRows>
-LOWRANK_INLINE void tile_blocks(int64_t columns, int64_t steps, Left a, const Unit* b, int64_t ldb,
+LOWRANK_INLINE void tile_blocks(int64_t columns, int64_t k, int64_t steps, Left a, const Right& b,
                                 float* c, int64_t ldc, bool add) {
   int64_t j = 0;
   for (; j + 2 * kTile <= columns; j += 2 * kTile) {
-    tile_block<kRows, 2>(steps, a, b + j, ldb, c + j, ldc, add);
+    tile_block<kRows, 2>(steps, a, b.from(k, j), b.row, c + j, ldc, add);
   }
-  if (j < columns) tile_block<kRows, 1>(steps, a, b + j, ldb, c + j, ldc, add);
+  if (j < columns) tile_block<kRows, 1>(steps, a, b.from(k, j), b.row, c + j, ldc, add);
 }
 
 // A's units lie side by side (step 1).
 template <>
-void multiply<TileUnit>(int64_t rows, int64_t columns, int64_t depth, Left a, const Unit* b,
-                        int64_t ldb, float* c, int64_t ldc, bool add, Ahead ahead) {
+void multiply<TileUnit>(int64_t rows, int64_t columns, int64_t depth, Left a, Right b, float* c,
+                        int64_t ldc, bool add, Ahead ahead) {
   // The compiler does not know what memory the tiles' loads read.
   __asm__ volatile("" : : : "memory");
   TileShape shape;
@@ -120,17 +120,14 @@ void multiply<TileUnit>(int64_t rows, int64_t columns, int64_t depth, Left a, co
     for (int64_t i = 0; i < rows; i += 2 * kTile) {
       const int64_t upper = rows - i < kTile ? rows - i : kTile, lower = rows - i - upper;
       const Left part = {a.at + i * a.row + k, a.row, 1};
-      const Unit* right = b + k * ldb;
       const bool sum = add || k > 0;
-      for (Stream& stream : ahead.streams) {
-        for (int64_t asked = 0; asked < 2 * kTile; asked += kBlockRows) ask_for_rows(&stream);
-      }
+      ahead.ask(2 * kTile);
       if (lower > 0) {
         shape.set(upper, lower < kTile ? lower : kTile, units);
-        tile_blocks<2>(columns, steps, part, right, ldb, c + i * ldc, ldc, sum);
+        tile_blocks<2>(columns, k, steps, part, b, c + i * ldc, ldc, sum);
       } else {
         shape.set(upper, kTile, units);
-        tile_blocks<1>(columns, steps, part, right, ldb, c + i * ldc, ldc, sum);
+        tile_blocks<1>(columns, k, steps, part, b, c + i * ldc, ldc, sum);
       }
     }
     ahead = {};
@@ -147,29 +144,28 @@ struct TileOperands : PairOperands {
 
   static Left left_transposed(const float* x, int64_t rows, int64_t columns, float* scratch) {
     const int64_t stride = padded(columns), depth = (rows + 1) / 2;
-    transpose_units(depth, columns, scratch, [&](int64_t unit, int64_t j) {
+    transpose_units(depth, columns, scratch, in_rows(scratch, depth), [&](int64_t unit, int64_t j) {
       const float* at = x + 2 * unit * stride + j;
       return pairs(load(at), 2 * unit + 1 < rows ? load(at + stride) : Vector{});
     });
     return {units(scratch), padded(depth), 1};
   }
-  static Left left_columns(const Unit* x, int64_t depth, int64_t columns, float* scratch) {
-    const int64_t stride = padded(columns);
-    transpose_units(depth, columns, scratch, [&](int64_t unit, int64_t j) {
-      return _mm512_loadu_si512(x + unit * stride + j);
-    });
+  static Left left_columns(const Right& x, int64_t depth, int64_t columns, float* scratch) {
+    transpose_units(depth, columns, scratch, in_rows(scratch, depth),
+                    [&](int64_t unit, int64_t j) { return _mm512_loadu_si512(x.from(unit, j)); });
     return {units(scratch), padded(depth), 1};
   }
   // 16 rows of x [n, .] from `begin`, as the columns of [row_units, 16]; zeros where x has no row.
-  static const Unit* right_transposed_rows(Rows x, int64_t n, int64_t begin, int64_t row_units,
-                                           float* scratch) {
-    transpose_units(kTile, row_units, scratch, [&](int64_t i, int64_t unit) {
+  static Right right_transposed_rows(Rows x, int64_t n, int64_t begin, int64_t row_units,
+                                     float* scratch) {
+    const Right right = in_rows(scratch, kTile);
+    transpose_units(kTile, row_units, scratch, right, [&](int64_t i, int64_t unit) {
       if (begin + i < 0 || begin + i >= n) return _mm512_setzero_si512();
       const auto* row = static_cast<const Bfloat16*>(x.at);
       const int64_t left = row_units - unit;
       const auto mask = static_cast<__mmask16>(left >= kTile ? 0xFFFF : (1 << left) - 1);
       return _mm512_maskz_loadu_epi32(mask, row + (begin + i) * x.stride + 2 * unit);
     });
-    return units(scratch);
+    return right;
   }
 };
