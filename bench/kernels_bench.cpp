@@ -129,7 +129,9 @@ std::vector<Kernel> all_kernels() {
   using W = const Workplace&;
   return {
       {"means", 0,
-       [](W w, int64_t h) { w.t.means(w.q.rows(h), kRows, kSize, kLandmarks, w.grad_k.at()); }},
+       [](W w, int64_t h) {
+         w.t.means(w.q.rows(h), {kRows, kLandmarks}, kSize, w.grad_k.at());
+       }},
       {"inverse", 4 * kSteps * cube,
        [](W w, int64_t) {
          w.t.inverse(w.a.at(), kLandmarks, kSteps, true, w.inverses.at(), w.small_scratch.at());
@@ -141,7 +143,8 @@ std::vector<Kernel> all_kernels() {
        }},
       {"compress", 2 * thin,
        [](W w, int64_t h) {
-         w.t.compress(w.k.rows(h), w.v.rows(h), kAll, w.landmarks(), w.bv, w.scratch.at());
+         w.t.compress(w.k.rows(h), w.v.rows(h), kRows, kAll, w.landmarks(), w.bv, w.grad_k.at(),
+                      w.scratch.at());
        }},
       {"attend", 2 * thin,
        [](W w, int64_t h) {

@@ -62,9 +62,17 @@ class NystromHead : public Head {
   }
 
  protected:
-  // The chunks' shares of B v, one behind the other.
+  // The keys in chunks of whole segments, so that `compress` finds their landmarks on its way.
+  int64_t key_chunks() const { return std::min(chunks_of(in_.n_k), m_); }
+  Chunk key_chunk(int64_t i) const {
+    const kernels::Segments segments{in_.n_k, m_};
+    const int64_t count = key_chunks();
+    return {segments.begin(i * m_ / count), segments.begin((i + 1) * m_ / count)};
+  }
+
+  // Their shares of B v, one behind the other.
   void reserve_compressed() {
-    const int64_t chunks = chunks_of(in_.n_k), size = 2 * mp_ + m_ * dp_;
+    const int64_t chunks = key_chunks(), size = 2 * mp_ + m_ * dp_;
     compressed_buffer_ = buffer(chunks * padded(size));
     compressed_.clear();
     for (int64_t i = 0; i < chunks; ++i) {
@@ -78,9 +86,9 @@ class NystromHead : public Head {
     compressed_buffer_.reset();
   }
 
-  void compress(const float* packed_qm, int64_t task, float* scratch) {
-    t_.compress(in_.k, in_.v, chunk(in_.n_k, task), {m_, call_.d, packed_qm},
-                compressed_[static_cast<size_t>(task)], scratch);
+  void compress(const float* packed_qm, int64_t task, float* key_means, float* scratch) {
+    t_.compress(in_.k, in_.v, in_.n_k, key_chunk(task), {m_, call_.d, packed_qm},
+                compressed_[static_cast<size_t>(task)], key_means, scratch);
   }
 
   void combine() {
@@ -127,13 +135,13 @@ class ForwardHead : public NystromHead {
     if (phase == 0) return 1;
     if (phase == 3) return chunks_of(in_.n_q);
     if (exact_) return 0;
-    return phase == 1 ? chunks_of(in_.n_k) : 1;
+    return phase == 1 ? key_chunks() : 1;
   }
 
   void run(int64_t phase, int64_t task, float* scratch) override {
-    if (phase == 0) return begin(scratch);
-    if (phase == 1) return compress(small_[kPackedMeans], task, scratch);
-    if (phase == 2) return expand();
+    if (phase == 0) return begin();
+    if (phase == 1) return compress(small_[kPackedMeans], task, small_[kKeyMeans], scratch);
+    if (phase == 2) return expand(scratch);
     t_.attend(in_.q, chunk(in_.n_q, task), {m_, call_.d, packed_[0]}, convolution(), out_.out,
               scratch);
   }
@@ -141,31 +149,30 @@ class ForwardHead : public NystromHead {
   void release() override { small_ = packed_ = Matrices(); }
 
  private:
-  enum Small : size_t { kKeyMeans, kInverse, kPackedMeans };
+  enum Small : size_t { kQueryMeans, kKeyMeans, kPackedMeans };
 
-  void begin(float* scratch) {
+  void begin() {
     if (exact_) {
       packed_ = Matrices({t_.packed_floats(m_, call_.d, false)});
       return pack_exact(false, packed_[0]);
     }
-    small_ = Matrices({m_ * dp_, m_ * mp_, t_.packed_floats(m_, call_.d, false) / 2});
-    const Matrices early({m_ * dp_, m_ * mp_});
-    float *qm = early[0], *a = early[1];
-    t_.means(in_.q, in_.n_q, call_.d, m_, qm);
-    t_.means(in_.k, in_.n_k, call_.d, m_, small_[kKeyMeans]);
+    small_ = Matrices({m_ * dp_, m_ * dp_, t_.packed_floats(m_, call_.d, false) / 2});
+    float* qm = small_[kQueryMeans];
+    t_.means(in_.q, {in_.n_q, m_}, call_.d, qm);
     t_.pack(qm, nullptr, m_, call_.d, call_.scale, false, small_[kPackedMeans]);
-    t_.landmark_probabilities(qm, small_[kKeyMeans], m_, call_.d, call_.scale, a, scratch);
-    t_.inverse(a, m_, call_.inverse_steps, false, small_[kInverse], scratch);
     reserve_compressed();
   }
 
   // W = Z (B v), ready for F W.
-  void expand() {
+  void expand(float* scratch) {
     combine();
-    const Matrices w({m_ * dp_});
-    t_.multiply(m_, call_.d, m_, small_[kInverse], false, compressed_[0].bv, false, w[0]);
+    const Matrices square({m_ * mp_, m_ * mp_, m_ * dp_});
+    float *a = square[0], *z = square[1], *w = square[2], *km = small_[kKeyMeans];
+    t_.landmark_probabilities(small_[kQueryMeans], km, m_, call_.d, call_.scale, a, scratch);
+    t_.inverse(a, m_, call_.inverse_steps, false, z, scratch);
+    t_.multiply(m_, call_.d, m_, z, false, compressed_[0].bv, false, w);
     packed_ = Matrices({t_.packed_floats(m_, call_.d, false)});
-    t_.pack(small_[kKeyMeans], w[0], m_, call_.d, call_.scale, false, packed_[0]);
+    t_.pack(km, w, m_, call_.d, call_.scale, false, packed_[0]);
     if (out_.saved) save();
     small_ = Matrices();
     release_compressed();
@@ -195,10 +202,10 @@ class BackwardHead : public NystromHead {
   int64_t phases() const override { return 7; }
 
   int64_t tasks(int64_t phase) const override {
-    const int64_t query_chunks = chunks_of(in_.n_q), key_chunks = chunks_of(in_.n_k);
+    const int64_t query_chunks = chunks_of(in_.n_q);
     if (exact_) return phase == 0 || phase == 4 ? 1 : phase == 3 ? query_chunks : 0;
-    const int64_t compressing = in_.saved ? 0 : key_chunks;
-    const int64_t counts[] = {1, compressing, 1, query_chunks, 1, key_chunks, query_chunks};
+    const int64_t compressing = in_.saved ? 0 : key_chunks();
+    const int64_t counts[] = {1, compressing, 1, query_chunks, 1, chunks_of(in_.n_k), query_chunks};
     return counts[phase];
   }
 
@@ -207,7 +214,7 @@ class BackwardHead : public NystromHead {
       case 0:
         return begin(scratch);
       case 1:
-        return compress(packed_[0], task, scratch);
+        return compress(packed_[0], task, nullptr, scratch);
       case 2:
         return expand();
       case 3:
@@ -248,8 +255,8 @@ class BackwardHead : public NystromHead {
     const int64_t wide = m_ * dp_, square = m_ * mp_;
     small_ = Matrices(
         {wide, wide, square, square * (call_.inverse_steps + 1), wide, mp_, wide, wide, wide});
-    t_.means(in_.q, in_.n_q, call_.d, m_, small_[kQueryMeans]);
-    t_.means(in_.k, in_.n_k, call_.d, m_, small_[kKeyMeans]);
+    t_.means(in_.q, {in_.n_q, m_}, call_.d, small_[kQueryMeans]);
+    t_.means(in_.k, {in_.n_k, m_}, call_.d, small_[kKeyMeans]);
     t_.pack(small_[kQueryMeans], nullptr, m_, call_.d, call_.scale, false, packed_[0]);
     t_.landmark_probabilities(small_[kQueryMeans], small_[kKeyMeans], m_, call_.d, call_.scale,
                               small_[kA], scratch);
@@ -386,7 +393,7 @@ class BackwardHead : public NystromHead {
     }
     scale(m_ * dp_, call_.scale, sum[0]);
     add(m_ * dp_, small_[kGradQueryMeans], sum[0]);
-    t_.add_means_gradient(sum[0], in_.n_q, call_.d, m_, chunk(in_.n_q, task), out_.grad_q);
+    t_.add_means_gradient(sum[0], {in_.n_q, m_}, call_.d, chunk(in_.n_q, task), out_.grad_q);
   }
 
   Matrices small_, packed_, query_shares_, key_shares_;

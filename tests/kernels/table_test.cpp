@@ -167,13 +167,17 @@ TEST_P(Kernels, CompressedChunksCombineToSoftmaxOverAllKeys) {
   const int64_t rp = padded(r), size = 2 * rp + r * padded(d);
   std::vector<float> states(static_cast<size_t>(2 * size), NAN);
   std::vector<Compressed> parts;
+  std::vector<float> means(static_cast<size_t>(r * padded(d)), NAN), alone(means);
   for (int64_t i = 0; i < 2; ++i) {
     float* at = states.data() + i * size;
     parts.push_back({at, at + rp, at + 2 * rp});
-    table_.compress(k.rows(), v.rows(), i == 0 ? Chunk{0, 77} : Chunk{77, n}, {r, d, right.data()},
-                    parts.back(), memory.data());
+    // The landmarks of k come along, with the bits that they have alone.
+    table_.compress(k.rows(), v.rows(), n, i == 0 ? Chunk{0, 77} : Chunk{77, n},
+                    {r, d, right.data()}, parts.back(), means.data(), memory.data());
   }
   table_.combine(parts.data(), 2, r, d);
+  table_.means(k.rows(), {n, r}, d, alone.data());
+  EXPECT_EQ(means, alone);
   for (int64_t j = 0; j < r; ++j) {
     Doubles p;
     double sum = 0;
@@ -264,7 +268,7 @@ TEST_P(Kernels, TheFilterGradientSumsOverRowsAndColumnsOfItsChunks) {
 TEST_P(Kernels, MeansAreThoseOfConsecutiveSegments) {
   const Memory x(setting_.element, n, d, stride, 1);
   std::vector<float> means(static_cast<size_t>(r * padded(d)), NAN);
-  table_.means(x.rows(), n, d, r, means.data());
+  table_.means(x.rows(), {n, r}, d, means.data());
   int64_t row = 0;
   for (int64_t segment = 0; segment < r; ++segment) {
     const int64_t length = n / r + (segment < n % r ? 1 : 0);
@@ -340,10 +344,11 @@ TEST_P(Kernels, KeepToTheMemoryThatTheyAskFor) {
         table_.attend(x.rows(), all, packed, convolution, y.writable(), forward.data());
         table_.attend_backward(x.rows(), x.rows(), all, packed, y.writable(), sum.data(),
                                other.data(), memory.data());
-        table_.compress(x.rows(), x.rows(), all, packed, bv, forward.data());
+        table_.compress(x.rows(), x.rows(), rows, all, packed, bv, nullptr, forward.data());
         table_.combine(&bv, 1, m, size);
         if (m <= rows) {
-          table_.means(x.rows(), rows, size, m, sum.data());
+          table_.means(x.rows(), {rows, m}, size, sum.data());
+          table_.compress(x.rows(), x.rows(), rows, all, packed, bv, sum.data(), forward.data());
           table_.compress_backward(x.rows(), x.rows(), rows, all, packed, bv, delta.data(),
                                    k.data(), convolution, y.writable(), z.writable(), other.data(),
                                    memory.data());

@@ -43,8 +43,8 @@ struct CompressMemory {
 };
 
 template <class Operands>
-static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Compressed& out,
-                     float* scratch) {
+static void compress(Rows k, Rows v, int64_t n, Chunk chunk, const Packed& right,
+                     const Compressed& out, float* means, float* scratch) {
   const typename Operands::Scope scope;
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
@@ -65,6 +65,7 @@ static void compress(Rows k, Rows v, Chunk chunk, const Packed& right, const Com
     softmax_columns<Operands>(
         scores, rows, m, dp, out,
         {{stream_of<Element>(k.at, k.stride, end, d), stream_of<Element>(v.at, v.stride, end, d)}});
+    if (means != nullptr) add_to_means<Element>(k, {n, m}, d, begin, end, means);
     const Left columns = Operands::left_transposed(scores, rows, m, memory.transposed);
     multiply<Type>(m, dp, (rows + kPack - 1) / kPack, columns,
                    Operands::right_rows(v, end, d, begin, end, memory.rows_right), out.bv, dp,
@@ -91,20 +92,6 @@ static void combine(const Compressed* chunks, int64_t count, int64_t m, int64_t 
     all.sum[j] = 1 / all.sum[j];
     for (int64_t c = 0; c < dp; c += kLanes) {
       store(row + c, load(row + c) * broadcast(all.sum[j]));
-    }
-  }
-}
-
-// Rows begin to end of the gradient of the means, each divided by its segment's length.
-static void spread_means_gradient(const float* gradient, int64_t n, int64_t dp, int64_t m,
-                                  int64_t begin, int64_t end, float* rows) {
-  const int64_t size = n / m, longer = n % m, border = longer * (size + 1);
-  for (int64_t i = begin; i < end; ++i, rows += dp) {
-    const bool is_long = i < border;
-    const int64_t segment = is_long ? i / (size + 1) : longer + (i - border) / size;
-    const Vector share = broadcast(1 / static_cast<float>(is_long ? size + 1 : size));
-    for (int64_t j = 0; j < dp; j += kLanes) {
-      store(rows + j, load(gradient + segment * dp + j) * share);
     }
   }
 }
@@ -169,7 +156,7 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
                    Operands::right_rows(k, end, d, begin, end, memory.rows_right), grad_q_means, dp,
                    true);
     // grad_k = grad_scores qm + the means' share
-    spread_means_gradient(grad_means, n, dp, m, begin, end, values);
+    spread_means_gradient(grad_means, {n, m}, dp, begin, end, values);
     Left lines = Operands::left_floats(grad_scores, rows, m, grad_scores);
     multiply<Type>(rows, dp, depth_m, lines, parts.k, values, dp, true,
                    {{stream_of<Element>(grad_k.at, grad_k.stride, begin, d)}});

@@ -16,9 +16,9 @@
 //
 #include "lowrank/kernels/cpu/attend-inl.h"
 //
-#include "lowrank/kernels/cpu/compress-inl.h"
-//
 #include "lowrank/kernels/cpu/means-inl.h"
+//
+#include "lowrank/kernels/cpu/compress-inl.h"
 //
 #include "lowrank/kernels/cpu/inverse-inl.h"
 //

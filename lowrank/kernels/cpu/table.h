@@ -28,6 +28,22 @@ struct WritableRows {
   int64_t stride;
 };
 
+// The m consecutive segments of n rows, n >= m, whose means are landmarks; the first n mod m have one
+// row more.
+struct Segments {
+  int64_t n, m;
+
+  constexpr int64_t begin(int64_t segment) const {
+    return segment * (n / m) + (segment < n % m ? segment : n % m);
+  }
+  constexpr int64_t rows(int64_t segment) const { return begin(segment + 1) - begin(segment); }
+  // The segment of a row.
+  constexpr int64_t of(int64_t row) const {
+    const int64_t size = n / m, longer = n % m, border = longer * (size + 1);
+    return row < border ? row / (size + 1) : longer + (row - border) / size;
+  }
+};
+
 // sum over t of filter[t] x[i + t - taps / 2], x being zero outside of its n rows. taps = 0: none.
 struct Convolution {
   Rows x;
@@ -63,10 +79,10 @@ struct Table {
   int64_t (*project_scratch_floats)(int64_t r, int64_t d, int64_t heads, bool backward);
   int64_t (*inverse_scratch_floats)(int64_t m, int64_t d, bool backward);
 
-  // The means [m, padded(d)] of m consecutive segments of x [n, d], n >= m; the first n mod m have
-  // one row more. And the gradient: rows of `chunk` in grad_x get their segment's share added.
-  void (*means)(Rows x, int64_t n, int64_t d, int64_t m, float* means);
-  void (*add_means_gradient)(const float* gradient, int64_t n, int64_t d, int64_t m, Chunk chunk,
+  // The means [m, padded(d)] of the segments of x [n, d]. And the gradient: rows of `chunk` in grad_x
+  // get their segment's share added.
+  void (*means)(Rows x, Segments segments, int64_t d, float* means);
+  void (*add_means_gradient)(const float* gradient, Segments segments, int64_t d, Chunk chunk,
                              WritableRows grad_x);
 
   // x [n, d] as floats [n, padded(d)], and back, with a convolution added, in place too.
@@ -88,9 +104,10 @@ struct Table {
   void (*attend_backward)(Rows gradient, Rows q, Chunk chunk, const Packed& right,
                           WritableRows grad_q, float* grad_k, float* grad_v, float* scratch);
 
-  // B v over the keys of a chunk; `right` holds the landmarks of q as k.
-  void (*compress)(Rows k, Rows v, Chunk chunk, const Packed& right, const Compressed& out,
-                   float* scratch);
+  // B v over the keys of a chunk; `right` holds the landmarks of q as k. Where `means` is not null, it
+  // gets those of the chunk's segments of k, which must be whole.
+  void (*compress)(Rows k, Rows v, int64_t n, Chunk chunk, const Packed& right,
+                   const Compressed& out, float* means, float* scratch);
   // Adds up chunks in their order, into the first, and divides: bv is then B v, and sum the inverse.
   void (*combine)(const Compressed* chunks, int64_t count, int64_t m, int64_t d);
   // From the gradient of B v, which `right` holds as v: grad_k's rows of the chunk, grad_v's with
