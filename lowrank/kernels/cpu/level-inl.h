@@ -38,10 +38,10 @@ static int64_t scratch_floats(int64_t r, int64_t d, int64_t taps, bool backward)
 
 template <class Operands>
 static int64_t project_scratch_floats(int64_t r, int64_t d, int64_t heads, bool backward) {
-  const int64_t floats = floats_of<ProjectMemory>(r, d);
+  const int64_t floats = floats_of<ProjectMemory<Operands>>(r, d);
   if (!backward) return floats;
   return larger_of(floats, larger_of(floats_of<ProjectBackwardMemory<Operands>>(r, d, heads),
-                                     floats_of<ProjectionGradientMemory>(r, d)));
+                                     floats_of<ProjectionGradientMemory<Operands>>(r, d)));
 }
 
 static int64_t inverse_scratch_floats(int64_t m, int64_t d, bool backward) {

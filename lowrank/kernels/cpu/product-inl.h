@@ -37,8 +37,10 @@ struct Left {
 // for a row of B and one element of A.
 constexpr int kBlockRows = 6;
 constexpr int64_t kBlockColumns = kMaxVectors * kLanes;
-// A block of B, kBlockDepth x kBlockColumns units, stays in the first cache while A's rows pass.
-constexpr int64_t kBlockDepth = 64;
+// A block of B, kBlockDepth x kBlockColumns units, stays in the second cache while A's rows pass: each of
+// its registers serves six rows, which leaves the time to fetch it from there, and longer sums are
+// written and read again less often than those of a block for the first cache.
+constexpr int64_t kBlockDepth = 256;
 
 // B's unit (k, j). Its columns lie in panels of kBlockColumns, or all in one row: where rows are long,
 // those of a block of columns would share few places of the first cache.

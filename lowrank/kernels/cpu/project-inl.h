@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // E x along the sequence, Linformer's compression, and its two gradients.
 
-constexpr int64_t kProjectRows = 128;  // rows of x, columns of e, that pass together
+// Rows of x, columns of e, that pass together.
+template <class Operands>
+constexpr int64_t kProjectRows = 128 * Operands::kPack;
 
 template <class Element>
 LOWRANK_INLINE Rows columns_from(Rows e, int64_t begin) {
@@ -9,12 +11,13 @@ LOWRANK_INLINE Rows columns_from(Rows e, int64_t begin) {
 }
 
 // Columns begin to end of e [r, .] as floats [r, kProjectRows].
-template <class Element>
+template <class Operands>
 static void widen_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* wide) {
+  using Element = typename Operands::Element;
   for (int64_t i = 0; i < r; ++i) {
     const Element* row = static_cast<const Element*>(e.at) + i * e.stride + begin;
-    float* out = wide + i * kProjectRows;
-    for (int64_t j = 0; j < kProjectRows; j += kLanes) {
+    float* out = wide + i * kProjectRows<Operands>;
+    for (int64_t j = 0; j < kProjectRows<Operands>; j += kLanes) {
       store(out + j, j < end - begin ? load_values(row + j, end - begin - j) : Vector{});
     }
   }
@@ -29,8 +32,8 @@ static Left left_columns(Rows e, int64_t r, int64_t begin, int64_t end, float* w
       e.stride % Operands::kPack == 0) {
     return Operands::left_rows(columns_from<Element>(e, begin), 0, r, end - begin, wide);
   }
-  widen_columns<Element>(e, r, begin, end, wide);
-  return Operands::left_floats(wide, r, kProjectRows, wide);
+  widen_columns<Operands>(e, r, begin, end, wide);
+  return Operands::left_floats(wide, r, kProjectRows<Operands>, wide);
 }
 
 // The same on the left of a product that sums over e's rows.
@@ -44,17 +47,19 @@ static Left left_transposed_columns(Rows e, int64_t r, int64_t begin, int64_t en
     return Operands::left_columns(rows, (r + Operands::kPack - 1) / Operands::kPack, count,
                                   transposed);
   }
-  widen_columns<Element>(e, r, begin, end, wide);
-  return Operands::left_transposed(wide, r, kProjectRows, transposed);
+  widen_columns<Operands>(e, r, begin, end, wide);
+  return Operands::left_transposed(wide, r, kProjectRows<Operands>, transposed);
 }
 
 // Note [Heads together]
 // The heads of a sequence share e: each part of it, read once and once made an operand, serves them all
 // while it is in the caches.
 
+template <class Operands>
 struct ProjectMemory {
   ProjectMemory(Arena* arena, int64_t r, int64_t d)
-      : wide(arena->take(r * kProjectRows)), rows_right(arena->take(kProjectRows * padded(d))) {}
+      : wide(arena->take(r * kProjectRows<Operands>)),
+        rows_right(arena->take(kProjectRows<Operands> / Operands::kPack * padded(d))) {}
   float *wide, *rows_right;
 };
 
@@ -66,13 +71,14 @@ static void project(Rows e, int64_t r, const Rows* x, int64_t heads, int64_t d, 
   using Element = typename Operands::Element;
   const int64_t dp = padded(d);
   Arena arena(scratch);
-  const ProjectMemory memory(&arena, r, d);
-  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
-    const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+  const ProjectMemory<Operands> memory(&arena, r, d);
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows<Operands>) {
+    const int64_t end =
+        begin + kProjectRows<Operands> < chunk.end ? begin + kProjectRows<Operands> : chunk.end;
     const int64_t depth = (end - begin + Operands::kPack - 1) / Operands::kPack;
     const Left left = left_columns<Operands>(e, r, begin, end, memory.wide);
     const Stream next_of_e =
-        stream_of<Element>(columns_from<Element>(e, end).at, e.stride, 0, kProjectRows);
+        stream_of<Element>(columns_from<Element>(e, end).at, e.stride, 0, kProjectRows<Operands>);
     for (int64_t h = 0; h < heads; ++h) {
       const bool last = h + 1 == heads;
       const Rows next = last ? x[0] : x[h + 1];
@@ -88,9 +94,9 @@ template <class Operands>
 struct ProjectBackwardMemory {
   ProjectBackwardMemory(Arena* arena, int64_t r, int64_t d, int64_t heads)
       : depth((r + Operands::kPack - 1) / Operands::kPack),
-        wide(arena->take(r * kProjectRows)),
-        transposed(arena->take(transposed_floats<Operands>(r, kProjectRows))),
-        values(arena->take(kProjectRows * padded(d))),
+        wide(arena->take(r * kProjectRows<Operands>)),
+        transposed(arena->take(transposed_floats<Operands>(r, kProjectRows<Operands>))),
+        values(arena->take(kProjectRows<Operands> * padded(d))),
         rights(arena->take(heads * depth * padded(d))) {}
   int64_t depth;  // of the product, in units
   float *wide, *transposed, *values, *rights;
@@ -109,8 +115,9 @@ static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t hea
   for (int64_t h = 0; h < heads; ++h) {
     Operands::right_floats(grad_y + h * r * dp, r, d, memory.rights + h * depth * dp);
   }
-  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
-    const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows<Operands>) {
+    const int64_t end =
+        begin + kProjectRows<Operands> < chunk.end ? begin + kProjectRows<Operands> : chunk.end;
     const Left left =
         left_transposed_columns<Operands>(e, r, begin, end, memory.wide, memory.transposed);
     for (int64_t h = 0; h < heads; ++h) {
@@ -122,11 +129,12 @@ static void project_backward(Rows e, int64_t r, const float* grad_y, int64_t hea
   }
 }
 
+template <class Operands>
 struct ProjectionGradientMemory {
   ProjectionGradientMemory(Arena* arena, int64_t r, int64_t d)
       : left_rows(arena->take(r * padded(d))),
-        wide(arena->take(kProjectRows * padded(d))),
-        transposed(arena->take(kProjectRows * padded(d))) {}
+        wide(arena->take(kProjectRows<Operands> * padded(d))),
+        transposed(arena->take(kProjectRows<Operands> * padded(d))) {}
   float *left_rows, *wide, *transposed;
 };
 
@@ -137,10 +145,11 @@ static void projection_gradient(const float* grad_y, int64_t r, Rows x, int64_t 
   using Type = typename Operands::Type;
   using Element = typename Operands::Element;
   Arena arena(scratch);
-  const ProjectionGradientMemory memory(&arena, r, d);
+  const ProjectionGradientMemory<Operands> memory(&arena, r, d);
   const Left left = Operands::left_floats(grad_y, r, d, memory.left_rows);
-  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows) {
-    const int64_t end = begin + kProjectRows < chunk.end ? begin + kProjectRows : chunk.end;
+  for (int64_t begin = chunk.begin; begin < chunk.end; begin += kProjectRows<Operands>) {
+    const int64_t end =
+        begin + kProjectRows<Operands> < chunk.end ? begin + kProjectRows<Operands> : chunk.end;
     widen_rows<Element>(x, end, d, begin, end, memory.wide);
     const Right right =
         Operands::right_transposed(memory.wide, end - begin, d, 1, memory.transposed);
