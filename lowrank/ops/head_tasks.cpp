@@ -3,6 +3,9 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -116,8 +119,29 @@ bool covers(const std::vector<Place>& heads, const std::vector<Rows>& sequences,
   return static_cast<int64_t>(heads.size()) == static_cast<int64_t>(sequences.size()) * x.size(1);
 }
 
+namespace {
+
+// Asks the system for pages of 2 MiB under a large tensor that is not yet written: the C library gets
+// such memory anew for each call, and its small pages are zeroed one by one as they are met, which takes
+// a third of a forward of 16,384 tokens. A system without such pages ignores it.
+void prefer_large_pages(const Tensor& x) {
+#if defined(__linux__)
+  constexpr size_t kFewest = 4 << 20, kSmallPage = 4096;
+  const size_t bytes = x.nbytes();
+  if (bytes < kFewest) return;
+  const auto begin = reinterpret_cast<uintptr_t>(x.mutable_data_ptr());
+  const uintptr_t first = (begin + kSmallPage - 1) / kSmallPage * kSmallPage;
+  const uintptr_t last = (begin + bytes) / kSmallPage * kSmallPage;
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+#endif
+}
+
+}  // namespace
+
 Tensor output_like(const Tensor& x, bool all_written) {
-  return all_written ? at::empty(x.sizes(), x.options()) : at::zeros(x.sizes(), x.options());
+  Tensor out = at::empty(x.sizes(), x.options());
+  prefer_large_pages(out);
+  return all_written ? out : out.zero_();
 }
 
 float* saved_of(const Tensor& saved, int64_t slot, int64_t head) {
