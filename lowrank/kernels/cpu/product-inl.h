@@ -54,9 +54,10 @@ struct Right {
   }
 };
 
+// Inlined: called, it takes a sixth longer over a depth of 64.
 template <class Type, int kRows, int kVectors>
-static void block_product(int64_t depth, Left a, const Unit* b, int64_t ldb, float* c, int64_t ldc,
-                          bool add) {
+LOWRANK_INLINE void block_product(int64_t depth, Left a, const Unit* b, int64_t ldb, float* c,
+                                  int64_t ldc, bool add) {
   Vector sum[kRows][kVectors] = {};
   const Unit* column = a.at;
   for (int64_t k = 0; k < depth; ++k) {
