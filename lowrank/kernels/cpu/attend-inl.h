@@ -157,21 +157,28 @@ static void attend(Rows q, Chunk chunk, const Packed& right, const Convolution& 
   }
 }
 
+// A tile of a gradient: rows of two sequences as floats, their scores' probabilities and gradients, and
+// room for operands and results.
 template <class Operands>
-struct AttendBackwardMemory {
-  AttendBackwardMemory(Arena* arena, int64_t r, int64_t d)
+struct GradientTileMemory {
+  GradientTileMemory(Arena* arena, int64_t r, int64_t d)
       : tile(tile_rows<Operands>(r)),
         wide(arena->take(tile * padded(d))),
-        wide_gradient(arena->take(tile * padded(d))),
+        wide_other(arena->take(tile * padded(d))),
         scores(arena->take(tile * padded(r))),
         grad_scores(arena->take(tile * padded(r))),
         transposed(arena->take(transposed_floats<Operands>(tile, r))),
-        inverse_sums(arena->take(tile)),
         values(arena->take(tile * padded(d))),
         rows_right(arena->take(tile * padded(d))) {}
   int64_t tile;
-  float *wide, *wide_gradient, *scores, *grad_scores, *transposed, *inverse_sums, *values,
-      *rows_right;
+  float *wide, *wide_other, *scores, *grad_scores, *transposed, *values, *rows_right;
+};
+
+template <class Operands>
+struct AttendBackwardMemory : GradientTileMemory<Operands> {
+  AttendBackwardMemory(Arena* arena, int64_t r, int64_t d)
+      : GradientTileMemory<Operands>(arena, r, d), inverse_sums(arena->take(this->tile)) {}
+  float* inverse_sums;
 };
 
 template <class Operands>
@@ -192,7 +199,7 @@ static void attend_backward(Rows gradient, Rows q, Chunk chunk, const Packed& ri
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
     const int64_t depth_rows = (rows + kPack - 1) / kPack;
     const Left queries = Operands::left_rows(q, begin, end, d, memory.wide);
-    const Left gradients = Operands::left_rows(gradient, begin, end, d, memory.wide_gradient);
+    const Left gradients = Operands::left_rows(gradient, begin, end, d, memory.wide_other);
     multiply<Type>(rows, rp, d / kPack, queries, parts.k_transposed, scores, rp, false);
     softmax_rows<Operands>(scores, rows, r, memory.inverse_sums,
                            {{stream_of<Element>(q.at, q.stride, end, d),

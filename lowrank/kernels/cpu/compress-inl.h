@@ -97,19 +97,9 @@ static void combine(const Compressed* chunks, int64_t count, int64_t m, int64_t 
 }
 
 template <class Operands>
-struct CompressBackwardMemory {
+struct CompressBackwardMemory : GradientTileMemory<Operands> {
   CompressBackwardMemory(Arena* arena, int64_t m, int64_t d, int64_t taps)
-      : tile(tile_rows<Operands>(m)),
-        wide(arena->take(tile * padded(d))),
-        wide_values(arena->take(tile * padded(d))),
-        scores(arena->take(tile * padded(m))),
-        grad_scores(arena->take(tile * padded(m))),
-        transposed(arena->take(transposed_floats<Operands>(tile, m))),
-        rows_right(arena->take(tile * padded(d))),
-        values(arena->take(tile * padded(d))),
-        convolution(arena, tile, d, taps) {}
-  int64_t tile;
-  float *wide, *wide_values, *scores, *grad_scores, *transposed, *rows_right, *values;
+      : GradientTileMemory<Operands>(arena, m, d), convolution(arena, this->tile, d, taps) {}
   typename ConvolutionTile<Operands>::Memory convolution;
 };
 
@@ -133,7 +123,7 @@ static void compress_backward(Rows k, Rows v, int64_t n, Chunk chunk, const Pack
   for (int64_t begin = chunk.begin; begin < chunk.end; begin += tile) {
     const int64_t end = begin + tile < chunk.end ? begin + tile : chunk.end, rows = end - begin;
     const Left keys = Operands::left_rows(k, begin, end, d, memory.wide);
-    const Left vs = Operands::left_rows(v, begin, end, d, memory.wide_values);
+    const Left vs = Operands::left_rows(v, begin, end, d, memory.wide_other);
     multiply<Type>(rows, mp, d / kPack, keys, parts.k_transposed, scores, mp, false);
     multiply<Type>(rows, mp, d / kPack, vs, parts.v_transposed, grad_scores, mp, false);
     Ahead ahead = {{stream_of<Element>(k.at, k.stride, end, d),

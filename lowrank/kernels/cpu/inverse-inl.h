@@ -24,12 +24,11 @@ static void landmark_probabilities(const float* qm, const float* km, int64_t m, 
   const int64_t mp = padded(m);
   Arena arena(scratch);
   const LandmarkProbabilitiesMemory memory(&arena, m, d);
-  const float* inverse_sums = memory.inverse_sums;
   const Right right = FloatOperands<float>::right_transposed(km, m, d, scale, memory.km_transposed);
   multiply<FloatUnit>(m, mp, d, {units(qm), padded(d), 1}, right, a, mp, false);
   softmax_rows<FloatOperands<float>>(a, m, m, memory.inverse_sums);
   for (int64_t i = 0; i < m; ++i) {
-    for (int64_t j = 0; j < m; ++j) a[i * mp + j] *= inverse_sums[i];
+    for (int64_t j = 0; j < m; ++j) a[i * mp + j] *= memory.inverse_sums[i];
     fill(a + i * mp + m, mp - m, 0);
   }
 }
